@@ -1,0 +1,1 @@
+"""ASK: what does a customer in this zone get from every endpoint?"""

@@ -1,0 +1,1 @@
+"""JUDGE: customer-facing alarms: rolling availability, evidence, scope, incident, page, SLA report."""

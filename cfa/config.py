@@ -1,0 +1,51 @@
+"""The judgement's section of ``fivenines.yaml``."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Configuration is read once and never changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Objectives(Frozen):
+    """Availability objectives as ratios; a table may have its own."""
+
+    default: float = Field(0.9999, gt=0, lt=1, description="99.99 % for regional tables, 0.99999 for global ones")
+    tables: dict[str, float] = {}
+
+
+class Destination(Frozen):
+    """Where a page goes. ``log`` always exists beside these."""
+
+    kind: Literal["webhook", "alertmanager", "log"]
+    url: str = ""
+    token_file: Path | None = None
+
+
+class CfaConfig(Frozen):
+    """What is judged, how rarely a page may be false, and where pages go."""
+
+    region: str = "local"
+    zones: tuple[str, ...] = ("az1", "az2", "az3")
+    endpoints: tuple[str, ...] = ("standard", "fips", "dualstack", "account")
+    host: str = "127.0.0.1"
+    port: int = Field(8082, ge=1, le=65535)
+    collector: str = "http://127.0.0.1:8081"
+    collector_token_file: Path | None = None
+    data_dir: Path = Path(".fivenines/cfa")
+    objectives: Objectives = Objectives()
+    false_pages_per_year: float = Field(
+        1.0, gt=0, description="for the whole fleet; the evidence threshold is derived from it"
+    )
+    destinations: tuple[Destination, ...] = ()
+    console_url: str = Field("http://127.0.0.1:8080", description="links in pages start with it")
+    matrix_cells: int = Field(
+        0,
+        ge=0,
+        description="how many (zone, endpoint, operation, connection) cells must have answered before /ready; 0: any",
+    )

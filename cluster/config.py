@@ -1,0 +1,80 @@
+"""The store's section of ``fivenines.yaml``."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Configuration is read once and never changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TableConfig(Frozen):
+    """A table that exists from the start. Partition key ``pk`` (S) and, if wanted, sort key ``sk`` (S)."""
+
+    name: str
+    partitions: int = Field(3, ge=1, le=64)
+    sort_key: bool = True
+    write_units_per_partition: float = Field(
+        1000.0, gt=0, description="a partition's ceiling of write units per second (DynamoDB: 1,000)"
+    )
+    read_units_per_partition: float = Field(
+        3000.0, gt=0, description="a partition's ceiling of read units per second (DynamoDB: 3,000)"
+    )
+
+
+class Credential(Frozen):
+    """An access key that may sign requests."""
+
+    access_key_id: str
+    secret_access_key_file: Path
+
+
+class TimingConfig(Frozen):
+    """Replication timing; all of it on monotonic clocks."""
+
+    heartbeat_seconds: float = Field(0.5, gt=0)
+    missed_heartbeats: int = Field(3, ge=1, description="silence that makes a follower ask its peers")
+    lease_seconds: float = Field(3.0, gt=0, description="granted from the send time of the renewal")
+    drift_bound_seconds: float = Field(
+        0.1, ge=0, description="the leader stops this much early, a successor waits this much longer"
+    )
+    request_timeout_seconds: float = Field(1.5, gt=0, description="a router's patience with the storage nodes, in all")
+
+
+class ClusterConfig(Frozen):
+    """One region: zones, routers, storage nodes, names, tables."""
+
+    region: str = "local"
+    zones: tuple[str, ...] = ("az1", "az2", "az3")
+    routers_per_zone: int = Field(2, ge=1, le=8)
+    nodes_per_zone: int = Field(3, ge=1, le=8)
+    loopback: Literal["auto", "many", "single"] = Field(
+        "auto", description="many: 127.0.<zone>.<n> as on Linux; single: 127.0.0.1 and ports, as on macOS; auto: look"
+    )
+    endpoints: tuple[str, ...] = ("standard", "fips", "dualstack", "account")
+    account: str = "000000000001"
+    domain: str = "fivenines.test"
+    http_port: int = Field(8000, description="plain HTTP of the first endpoint; the others take the ports after it")
+    https_port: int = Field(8443, description="HTTPS of every endpoint, told apart by SNI")
+    transport_port: int = Field(7000, description="zone to zone")
+    admin_port: int = Field(7001, description="each zone process: /ready, /state, /faults")
+    metrics_port: int = Field(9100, description="/metrics of every storage node")
+    dns_port: int = Field(10053, description="UDP and TCP, on 127.0.0.1")
+    dns_admin_port: int = Field(10054)
+    data_dir: Path = Field(Path(".fivenines/cluster"))
+    certificates_dir: Path = Field(Path(".fivenines/certificates"))
+    admin_token_file: Path | None = None
+    transport_token_file: Path | None = Field(None, description="shared secret of the zones' transport")
+    tables: tuple[TableConfig, ...] = (
+        TableConfig(name="canary", partitions=9),
+        TableConfig(name="orders", partitions=3),
+        TableConfig(name="sessions", partitions=3),
+    )
+    default_partitions: int = Field(3, ge=1, le=64, description="partitions of a table made by CreateTable")
+    credentials: tuple[Credential, ...] = ()
+    signatures: Literal["verify", "parse", "off"] = "verify"
+    timing: TimingConfig = TimingConfig()

@@ -1,0 +1,1 @@
+"""COMPOSE: one command line, one configuration file, the embedded stack, game days."""
