@@ -1,0 +1,154 @@
+"""What is hurt, since when, how much, how sure, and who saw it: the incident, as people and programs read it (pure).
+
+An :class:`Incident` is immutable; each change makes a new one and one more entry of its timeline. The JSON form is
+the ``INCIDENT`` of ``docs/api.md``.
+"""
+
+import datetime as dt
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import msgspec
+
+Severity = Literal["watch", "ticket", "page"]
+Side = Literal["client", "server", "both"]
+EventName = Literal["opened", "updated", "paged", "closed"]
+Notify = Literal["trigger", "update", "resolve"]
+
+SEVERITY_ORDER: tuple[Severity, ...] = ("watch", "ticket", "page")
+"""From the least to the most severe; an incident keeps the highest it has reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """How much was seen and how improbable it is if the objective were met.
+
+    ``share_low`` and ``share_high`` are the 95 % Jeffreys interval of ``share``; ``budget_burned`` is the part of the
+    30-day error budget spent since the change point; ``would_happen_once_in_years`` is for a fleet that just meets
+    its objective.
+    """
+
+    failures: int = 0
+    attempts: int = 0
+    share: float = 0.0
+    share_low: float = 0.0
+    share_high: float = 0.0
+    log_evidence: float = 0.0
+    log_threshold: float = 0.0
+    hosts: tuple[str, ...] = ()
+    budget_burned: float = 0.0
+    would_happen_once_in_years: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witnesses:
+    """Canary hosts that saw failures within the scope, that asked there and saw none, and that are not believed."""
+
+    bad: tuple[str, ...] = ()
+    good: tuple[str, ...] = ()
+    recused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """What the servers within the scope say of themselves: ``ok``, ``bad``, ``silent`` or ``unknown``."""
+
+    verdict: Literal["ok", "bad", "silent", "unknown"] = "unknown"
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One failed attempt, enough of it to find it in a log."""
+
+    at: float
+    host: str
+    reason: str
+    endpoint: str
+    operation: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlastRadius:
+    """How far the failure reaches; ``partitions`` is a count, ``share_of_region`` the part of all attempts inside."""
+
+    endpoints: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    partitions: int = 0
+    share_of_region: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One change of the incident."""
+
+    at: float
+    event: EventName
+    severity: Severity
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One explanation of what customers suffer, from its opening to its close.
+
+    Times are UTC epoch seconds on the collector's clock, except ``first_failure_at`` (the witness's intended start).
+    ``connection`` is set when only ``fresh`` or only ``pooled`` attempts fail.
+    """
+
+    id: str
+    state: Literal["open", "closed"] = "open"
+    severity: Severity
+    scope: dict[str, str]
+    connection: str | None = None
+    operations: tuple[str, ...]
+    side: Side
+    opened_at: float
+    first_failure_at: float
+    paged_at: float | None = None
+    closed_at: float | None = None
+    closed_reason: str | None = None
+    reason: str
+    summary: str
+    evidence: Evidence = Evidence()
+    witnesses: Witnesses = Witnesses()
+    servers: Servers = Servers()
+    reasons: dict[str, int] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
+    blast_radius: BlastRadius = BlastRadius()
+    timeline: tuple[TimelineEntry, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The INCIDENT of ``docs/api.md``, of JSON types only."""
+        value: dict[str, Any] = msgspec.to_builtins(self)
+        return value
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The opposite of :meth:`to_json`; raises ``msgspec.ValidationError`` when a field is missing or wrong."""
+        return msgspec.convert(value, cls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentEvent:
+    """A change of an incident, and what people must be told of it.
+
+    ``notify`` is ``trigger`` (page now), ``update`` (whoever was paged should know), ``resolve`` (it is over; only for
+    incidents that triggered) or None (for the record alone: a ticket, a watch, a small change).
+    """
+
+    incident: Incident
+    event: EventName
+    at: float
+    reason: str
+    notify: Notify | None = None
+
+
+def incident_id(opened_at: float, scope: dict[str, str]) -> str:
+    """``i-20261123-090000-zone-az1``: from the opening's UTC second and the scope, so that a replay gives the same."""
+    stamp = dt.datetime.fromtimestamp(opened_at, tz=dt.UTC).strftime("%Y%m%d-%H%M%S")
+    words = "-".join(f"{key}-{value}" for key, value in scope.items())
+    return f"i-{stamp}-{re.sub(r'[^A-Za-z0-9_-]+', '-', words)}"
