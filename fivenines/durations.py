@@ -1,0 +1,16 @@
+"""Durations as people write them: ``500ms``, ``5s``, ``10m``, ``1h30m``, ``7d`` (pure)."""
+
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def seconds_of(text: str | float) -> float:
+    """``text`` in seconds; a bare number means seconds. Raises ValueError with an example."""
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    parts = _PART.findall(str(text))
+    if not parts or "".join(number + unit for number, unit in parts) != str(text):
+        raise ValueError(f"'{text}' is not a duration; write it like 500ms, 5s, 10m or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
