@@ -1,0 +1,174 @@
+"""The main page as a value: what the judgement said, made ready to be shown (pure)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboards.console import banner, budget, incident, matrix, wording
+from dashboards.console.payloads import Incident, Page, Recused, Status, Target
+
+CLOSED_SHOWN = 8
+PAGES_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that the console has heard; ``problem`` is why the last question had no good answer."""
+
+    status: Status | None
+    open_incidents: Sequence[Incident]
+    closed_incidents: Sequence[Incident]
+    pages: Sequence[Page]
+    problem: str | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A figure beside the banner; ``mood`` colours it."""
+
+    name: str
+    value: str
+    mood: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A recused canary host."""
+
+    host: str
+    since: str
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerGroup:
+    """Servers of one role: how many answer, and which do not."""
+
+    role: str
+    up: int
+    total: int
+    silent: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One page and how its delivery went; ``mood`` is ``ok``, ``wait`` or ``bad``."""
+
+    incident: str
+    event: str
+    severity: str
+    destination: str
+    at: str
+    iso: str
+    mood: str
+    delivery: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The main page. ``past``: what is shown is not the present, so nothing may look green."""
+
+    banner: banner.Banner
+    past: bool
+    region: str
+    objective: str
+    at: str
+    iso: str
+    gauges: tuple[Gauge, ...]
+    open_cards: tuple[incident.Card, ...]
+    closed_cards: tuple[incident.Card, ...]
+    matrix: matrix.Matrix
+    windows: tuple[str, ...]
+    groups: tuple[budget.Group, ...]
+    witnesses: tuple[Witness, ...]
+    servers: tuple[ServerGroup, ...]
+    deliveries: tuple[Delivery, ...]
+
+
+def overview(known: Known) -> Overview:
+    """Everything on the main page."""
+    status = known.status or Status(at=known.now)
+    told = banner.judge(known.status, known.problem, known.open_incidents)
+    order = {"page": 0, "ticket": 1, "watch": 2}
+    opened = sorted(known.open_incidents, key=lambda i: (order.get(i.severity, 3), -(i.opened_at or 0.0)))
+    table = matrix.build(status.matrix)
+    return Overview(
+        banner=told,
+        past=told.mood == "blind",
+        region=status.region or "unknown region",
+        objective=wording.objective(status.objective),
+        at=wording.clock(status.at),
+        iso=wording.iso(status.at),
+        gauges=_gauges(status, table, silent=sum(1 for t in status.targets if not t.up)),
+        open_cards=tuple(incident.card(i, status.at) for i in opened),
+        closed_cards=tuple(incident.card(i, status.at) for i in known.closed_incidents[:CLOSED_SHOWN]),
+        matrix=table,
+        windows=budget.WINDOWS,
+        groups=budget.build(status.availability),
+        witnesses=tuple(_witness(r, status.at) for r in status.recused),
+        servers=_servers(status.targets, status.at),
+        deliveries=tuple(_delivery(p) for p in known.pages[:PAGES_SHOWN]),
+    )
+
+
+def _gauges(status: Status, table: matrix.Matrix, *, silent: int) -> tuple[Gauge, ...]:
+    """Coverage, age, witnesses, servers: what the verdict rests on."""
+    age = status.data_age_seconds
+    old = age is None or age > banner.STALE_AFTER_SECONDS
+    seen = f"{table.observed}/{max(table.expected, status.cells_expected)}"
+    full = 0 < table.observed >= status.cells_expected
+    up = len(status.targets) - silent
+    return (
+        Gauge("Cells seen", seen, "" if full else "warn", "cells with an answer that counts, in the last 60 s"),
+        Gauge("Data age", wording.duration(age), "warn" if old else "", "since the last word of any canary"),
+        Gauge(
+            "Recused",
+            str(len(status.recused)),
+            "warn" if status.recused else "",
+            "canary hosts whose word is kept but not believed",
+        ),
+        Gauge(
+            "Servers up", f"{up}/{len(status.targets)}", "warn" if silent else "", "servers that answer their scrape"
+        ),
+    )
+
+
+def _witness(recused: Recused, now: float) -> Witness:
+    """A recused host in words."""
+    since = "" if recused.since is None else f"since {wording.clock(recused.since)} ({wording.ago(recused.since, now)})"
+    return Witness(recused.host, since, ", ".join(wording.phrase(reason) for reason in recused.reasons))
+
+
+def _servers(targets: Sequence[Target], now: float) -> tuple[ServerGroup, ...]:
+    """Servers by role, the silent ones by name."""
+    roles = sorted({target.role for target in targets})
+    return tuple(_server_group(role, [t for t in targets if t.role == role], now) for role in roles)
+
+
+def _server_group(role: str, targets: list[Target], now: float) -> ServerGroup:
+    """Those of one role."""
+    silent = tuple((t.target, f"asked {wording.ago(t.at, now)}") for t in targets if not t.up)
+    name = f"{role or 'server'}s"
+    return ServerGroup(name, sum(1 for t in targets if t.up), len(targets), silent)
+
+
+def _delivery(page: Page) -> Delivery:
+    """One page in words."""
+    if page.delivered_at is not None:
+        late = "" if page.created_at is None else f" after {wording.duration(page.delivered_at - page.created_at)}"
+        mood, text = "ok", f"delivered{late}"
+    elif page.last_error:
+        mood, text = "bad", f"not delivered, {wording.plural(page.attempts, 'attempt')}: {page.last_error[:120]}"
+    else:
+        mood, text = "wait", "on its way"
+    return Delivery(
+        page.incident,
+        page.event,
+        page.severity,
+        page.destination,
+        wording.clock(page.created_at),
+        wording.iso(page.created_at),
+        mood,
+        text,
+    )
