@@ -1,0 +1,1 @@
+"""The store's front: DynamoDB JSON 1.0 over HTTP."""

@@ -1,0 +1,1 @@
+"""DynamoDB's expression language: tokens, parser, and what each kind of expression means."""
