@@ -71,8 +71,8 @@ class ClusterConfig(Frozen):
     transport_token_file: Path | None = Field(None, description="shared secret of the zones' transport")
     tables: tuple[TableConfig, ...] = (
         TableConfig(name="canary", partitions=9),
-        TableConfig(name="orders", partitions=3),
-        TableConfig(name="sessions", partitions=3),
+        TableConfig(name="orders", partitions=3, write_units_per_partition=100, read_units_per_partition=300),
+        TableConfig(name="sessions", partitions=3, write_units_per_partition=100, read_units_per_partition=300),
     )
     default_partitions: int = Field(3, ge=1, le=64, description="partitions of a table made by CreateTable")
     credentials: tuple[Credential, ...] = ()

@@ -46,7 +46,7 @@ class RolePlace(BaseModel):
 
     def covers(self, component: str) -> bool:
         """Whether ``component`` (``az1-router-1``) is meant."""
-        zone, role = component.split("-", 2)[:2]
+        zone, role, _ = component.rsplit("-", 2)
         return self.zone in (None, zone) and self.role in (None, role)
 
 

@@ -42,7 +42,7 @@ def plan(fault: Fault, config: Config, topology: Topology) -> Plan:
     if fault.kind in _NETWORK:
         return Plan(tell=(*zones, *canaries))
     if fault.canary:
-        return Plan(tell=(f"canary-{fault.canary.split('-')[0]}",))
+        return Plan(tell=(f"canary-{fault.canary.rsplit('-', 2)[0]}",))
     if fault.zone:
         return _zone_plan(fault, fault.zone)
     if fault.endpoint and fault.kind in _TOLD_TO_ALL_ZONES:

@@ -1,0 +1,232 @@
+"""Runs a scenario against a running stack and sees what the judgement makes of it (shell).
+
+The drill sees only what an on-call engineer sees: incidents and pages by the judgement's API. The time of each fault comes
+from whoever put it in force.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fivenines.config import Config
+from fivenines.control import ControlClient, NotRunning
+from fivenines.drills import Scenario, ScheduledFault, Seen, Verdict, judge, pick
+from fivenines.judgement_client import JudgementClient, Unreachable
+from fivenines.stack import running
+
+Progress = Callable[[str], None]
+POLL_SECONDS = 0.25
+BASELINE_PATIENCE_SECONDS = 90.0
+BASELINE_SECONDS = 5.0
+SETTLE_SECONDS = 20.0
+"""After the last fault is gone, a drill that expects nobody to be paged watches this much longer."""
+DEFAULT_CLEAR_SECONDS = 60.0
+
+
+class DrillFailed(Exception):
+    """The drill could not be run at all; says why."""
+
+
+@asynccontextmanager
+async def a_stack(config: Config, progress: Progress) -> AsyncIterator[tuple[ControlClient, JudgementClient]]:
+    """The running stack of this folder, or one of our own for the time being."""
+    control = ControlClient(config.state_dir)
+    try:
+        state = await control.state()
+    except NotRunning:
+        progress("no stack is running here: starting one for this drill")
+        async with running(config, progress) as stack:
+            yield control, JudgementClient(stack.state()["cfa"])
+        return
+    yield control, JudgementClient(state["cfa"])
+
+
+class Watch:
+    """What the judgement has said since the drill began."""
+
+    def __init__(self, judgement: JudgementClient, since: float) -> None:
+        self._judgement = judgement
+        self._since = since
+        self.incidents: tuple[dict[str, Any], ...] = ()
+        self.pages: tuple[dict[str, Any], ...] = ()
+        self.recused: set[str] = set()
+
+    async def look(self) -> None:
+        """Ask again; a judgement that is away for a moment is asked at the next look."""
+        with contextlib.suppress(Unreachable):
+            status, incidents, pages = await asyncio.to_thread(self._ask)
+            self.incidents, self.pages = tuple(incidents), tuple(pages)
+            self.recused |= {entry["host"] for entry in status["recused"]}
+
+    def _ask(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+        judgement = self._judgement
+        incidents = [i for i in judgement.incidents("all", self._since) if i["opened_at"] >= self._since]
+        return judgement.status(), incidents, judgement.pages(self._since)
+
+
+async def run(
+    scenario: Scenario, control: ControlClient, judgement: JudgementClient, *, seed: int, progress: Progress
+) -> Verdict:
+    """Wait for a calm stack, break it as the scenario says, watch, judge. Every fault is taken away again, whatever happens."""
+    await _baseline(judgement, progress)
+    watch = Watch(judgement, time.time())
+    faults = _Faults(scenario, control, progress)
+    started = time.monotonic()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(faults.run())
+            await _watch_until_settled(scenario, watch, faults, started, progress)
+            faults.finish()
+        await watch.look()
+    finally:
+        await faults.clear()
+    seen = Seen(
+        in_force_at=faults.in_force_at,
+        ended_at=time.time(),
+        incidents=watch.incidents,
+        pages=watch.pages,
+        recused=tuple(watch.recused),
+    )
+    return judge(scenario, seen, seed=seed)
+
+
+async def _baseline(judgement: JudgementClient, progress: Progress) -> None:
+    """Until nothing is wrong for some seconds: what went before must not be blamed on the drill."""
+    deadline, calm_since, told = time.monotonic() + BASELINE_PATIENCE_SECONDS, None, False
+    while True:
+        trouble = await asyncio.to_thread(_trouble, judgement)
+        now = time.monotonic()
+        calm_since = None if trouble else (calm_since or now)
+        if calm_since is not None and now - calm_since >= BASELINE_SECONDS:
+            return
+        if now > deadline:
+            raise DrillFailed(f"the stack is not calm: {trouble}")
+        if trouble and not told:
+            progress(f"waiting for a calm stack: {trouble}")
+            told = True
+        await asyncio.sleep(0.5)
+
+
+def _trouble(judgement: JudgementClient) -> str | None:
+    try:
+        status, opened = judgement.status(), judgement.incidents("open")
+    except Unreachable as error:
+        return str(error)
+    if not status["ready"]:
+        return f"{status['cells_answered']} of {status['cells_expected']} cells have answered"
+    silent = [target["target"] for target in status["targets"] if not target["up"]]
+    recused = [entry["host"] for entry in status["recused"]]
+    for what, names in (("open", [i["summary"] for i in opened]), ("silent", silent), ("recused", recused)):
+        if names:
+            return f"{what}: {', '.join(names)}"
+    return None
+
+
+class _Faults:
+    """The scenario's faults, each at its time."""
+
+    def __init__(self, scenario: Scenario, control: ControlClient, progress: Progress) -> None:
+        self._scenario = scenario
+        self._control = control
+        self._progress = progress
+        self._installed: set[str] = set()
+        self._finished = asyncio.Event()
+        self.in_force_at: float | None = None
+        self.over_at: float | None = None if scenario.faults else time.time()
+
+    async def run(self) -> None:
+        """Put every fault in force at its time and take it away at its time."""
+        async with asyncio.TaskGroup() as group:
+            for scheduled in self._scenario.faults:
+                group.create_task(self._one(scheduled))
+        self.over_at = time.time()
+
+    async def _one(self, scheduled: ScheduledFault) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._finished.wait(), scheduled.at)
+        if self._finished.is_set():
+            return
+        added = await self._control.add(scheduled.fault)
+        self._installed.add(added["id"])
+        at = float(added["in_force_at"])
+        self.in_force_at = min(at, self.in_force_at or at)
+        self._progress(f"in force: {scheduled.fault.model_dump(mode='json', by_alias=True, exclude_defaults=True)}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._finished.wait(), scheduled.lasts)
+        await self._remove(added["id"])
+        self._progress(f"taken away: {scheduled.fault.kind}")
+
+    async def _remove(self, identity: str) -> None:
+        if identity in self._installed and identity in {fault["id"] for fault in await self._control.faults()}:
+            await self._control.remove(identity)
+        self._installed.discard(identity)
+
+    def finish(self) -> None:
+        """Take away what has no end of its own."""
+        self._finished.set()
+
+    async def clear(self) -> None:
+        """Whatever is still there."""
+        for identity in list(self._installed):
+            with contextlib.suppress(NotRunning):
+                await self._remove(identity)
+
+
+async def _watch_until_settled(
+    scenario: Scenario, watch: Watch, faults: _Faults, started: float, progress: Progress
+) -> None:
+    told: set[str] = set()
+    while True:
+        await watch.look()
+        for incident in watch.incidents:
+            line = f"incident {incident['state']} ({incident['severity']}): {incident['summary']}"
+            if line not in told:
+                told.add(line)
+                progress(line)
+        now = time.time()
+        if now - faults_start(faults, now) > _give_up_seconds(scenario):
+            return
+        if settled(scenario, watch, faults.in_force_at, faults.over_at, now) and time.monotonic() - started >= (
+            scenario.lasts or 0.0
+        ):
+            return
+        if faults.in_force_at and _paged(scenario, watch) and _endless(scenario):
+            faults.finish()
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def faults_start(faults: _Faults, now: float) -> float:
+    """When the faults began, or now when they have not."""
+    return faults.in_force_at or now
+
+
+def _endless(scenario: Scenario) -> bool:
+    return any(fault.lasts is None for fault in scenario.faults)
+
+
+def _paged(scenario: Scenario, watch: Watch) -> bool:
+    incident = pick(scenario, watch.incidents)
+    return incident is not None and incident["paged_at"] is not None
+
+
+def _give_up_seconds(scenario: Scenario) -> float:
+    expected = scenario.expect.incident
+    within = 0.0 if expected == "none" else expected.within
+    clears = scenario.expect.clears_within or DEFAULT_CLEAR_SECONDS
+    return max(scenario.faults_over_seconds + max(within, clears), scenario.lasts or 0.0) + SETTLE_SECONDS
+
+
+def settled(scenario: Scenario, watch: Watch, in_force_at: float | None, over_at: float | None, now: float) -> bool:
+    """Whether nothing more is to be expected."""
+    if over_at is None:
+        return False
+    opened = [incident for incident in watch.incidents if incident["state"] == "open"]
+    if scenario.expect.incident == "none":
+        # With its own length a scenario has said how long to watch.
+        return not opened and (scenario.lasts is not None or now - over_at >= SETTLE_SECONDS)
+    if in_force_at is None:
+        return False
+    return bool(watch.incidents) and not opened

@@ -1,0 +1,123 @@
+"""The live table: the judgement's status as a person reads it in a terminal (pure: JSON in, renderables out)."""
+
+import math
+import time
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+OPERATIONS = ("write", "strong_read", "eventual_read")
+_VERDICTS = {
+    "ok": ("●", "green"),
+    "breach": ("✖", "bold red"),
+    "not_enough_evidence": ("◐", "yellow"),
+    "unobserved": ("·", "dim"),
+}
+_SEVERITIES = {"page": "bold red", "ticket": "yellow", "watch": "dim"}
+
+
+def percent(ratio: float | None, digits: int = 4) -> str:
+    """A ratio as percent, never rounded up: 0.99999 is not 100 %. None is a dash."""
+    if ratio is None:
+        return "–"
+    scale = 10**digits
+    value = math.floor(round(ratio * 100 * scale, 6)) / scale
+    return f"{value:.{digits}f} %" if value < 100 else "100 %"
+
+
+def render(status: dict[str, Any], incidents: list[dict[str, Any]]) -> RenderableType:
+    """Banner, matrix, rolling availability, open incidents, witnesses."""
+    parts: list[RenderableType] = [banner(status, incidents), matrix(status), availability(status)]
+    if incidents:
+        parts.append(incident_table(incidents))
+    recused = [f"{entry['host']} ({', '.join(entry['reasons'])})" for entry in status.get("recused", ())]
+    if recused:
+        parts.append(Text(f"recused witnesses: {'; '.join(recused)}", style="yellow"))
+    silent = [target["target"] for target in status.get("targets", ()) if not target["up"]]
+    if silent:
+        parts.append(Text(f"servers that do not answer: {', '.join(silent)}", style="yellow"))
+    return Group(*parts)
+
+
+def banner(status: dict[str, Any], incidents: list[dict[str, Any]]) -> Text:
+    """One line that says how things are."""
+    at = time.strftime("%H:%M:%S", time.gmtime(status["at"]))
+    paged = [incident for incident in incidents if incident["severity"] == "page"]
+    text = Text(f"{status['region']}  {at} UTC  objective {percent(status['objective'], 3)}  ")
+    if not status["ready"]:
+        return text.append(f"measuring… {status['cells_answered']} of {status['cells_expected']} cells", style="yellow")
+    if paged:
+        return text.append(
+            f"{len(paged)} incident{'s' if len(paged) > 1 else ''}: {paged[0]['summary']}", style="bold red"
+        )
+    return text.append("all well", style="green")
+
+
+def matrix(status: dict[str, Any]) -> Table:
+    """Zone × operation by endpoint; each cell shows fresh and pooled connections: availability of the last minute and p50."""
+    endpoints = list(dict.fromkeys(cell["endpoint"] for cell in status["matrix"]))
+    cells = {(c["zone"], c["operation"], c["endpoint"], c["connection"]): c for c in status["matrix"]}
+    table = Table(title="Asked from each zone, last 60 s (fresh / pooled)", title_justify="left", pad_edge=False)
+    table.add_column("zone")
+    table.add_column("operation")
+    for endpoint in endpoints:
+        table.add_column(endpoint, justify="right")
+    for zone in sorted({key[0] for key in cells}):
+        for operation in OPERATIONS:
+            halves = ([cells.get((zone, operation, e, c)) for c in ("fresh", "pooled")] for e in endpoints)
+            table.add_row(zone, operation.replace("_", " "), *(_cell(*pair) for pair in halves))
+        table.add_section()
+    return table
+
+
+def _cell(fresh: dict[str, Any] | None, pooled: dict[str, Any] | None) -> Text:
+    text = Text()
+    for index, half in enumerate((fresh, pooled)):
+        sign, style = _VERDICTS["unobserved" if half is None else half["verdict"]]
+        shown = percent(half["availability"], 1) if half else "–"
+        latency = f" {half['latency_ms_p50']:.0f} ms" if half and half.get("latency_ms_p50") is not None else ""
+        text.append(" / " if index else "").append(f"{sign} {shown}{latency}", style=style)
+    return text
+
+
+def availability(status: dict[str, Any]) -> Table:
+    """Rolling availability of the region and its zones, reads and writes apart."""
+    rows = [row for row in status["availability"] if set(row["scope"]) in ({"region"}, {"zone"})]
+    windows = list(rows[0]["windows"]) if rows else []
+    table = Table(title="Rolling availability (left of the 30-day error budget)", title_justify="left", pad_edge=False)
+    for name in ("scope", "side", *windows, "budget left"):
+        table.add_column(name, justify="left" if name in ("scope", "side") else "right")
+    for row in rows:
+        kind, name = next(iter(row["scope"].items()))
+        shown = [_window(row["windows"][window]) for window in windows]
+        budget = row["windows"][windows[-1]].get("budget_remaining")
+        table.add_row(f"{kind} {name}", row["side"], *shown, percent(budget, 1))
+    return table
+
+
+def _window(window: dict[str, Any]) -> Text:
+    _, style = _VERDICTS.get(window["verdict"], ("", ""))
+    return Text(percent(window["availability"]), style=style if window["verdict"] != "ok" else "")
+
+
+def incident_table(incidents: list[dict[str, Any]]) -> Table:
+    """Incidents, newest first."""
+    table = Table(title="Incidents", title_justify="left", pad_edge=False)
+    for name in ("since (UTC)", "severity", "scope", "operations", "side", "state", "what"):
+        table.add_column(name)
+    for incident in incidents:
+        since = time.strftime("%m-%d %H:%M:%S", time.gmtime(incident["opened_at"]))
+        scope = ", ".join(f"{kind} {name}" for kind, name in incident["scope"].items())
+        severity = Text(incident["severity"], style=_SEVERITIES.get(incident["severity"], ""))
+        table.add_row(
+            since,
+            severity,
+            scope,
+            "+".join(incident["operations"]),
+            incident["side"],
+            incident["state"],
+            incident["summary"],
+        )
+    return table
