@@ -51,22 +51,30 @@ FIRST: dict[str, tuple[str, ...]] = {
 }
 SERVERS: dict[str, str] = {
     "silent": "The servers do not answer: they are down or cut off. Use the machine's console, not its network.",
-    "client_only": "The servers see no errors: look at what lies before them (DNS, TLS, load balancer, network).",
-    "server_only": "Only the servers count errors: check for retries that mask them before telling customers.",
-    "masked": "Retries mask the errors: customers are slower rather than broken. Mend it before the retries run out.",
+    "ok": "The servers see no errors: look at what lies before them (DNS, TLS, load balancer, network).",
+    "bad": "The servers count errors too: their logs, by the request ids below, will name the cause.",
 }
+REASONS: tuple[tuple[str, str], ...] = (
+    ("dns_", "The name does not resolve: check the DNS records and the name servers."),
+    ("certificate_", "The certificate is refused: renew it or roll it back."),
+    ("tls_", "The TLS handshake fails: check certificate, ciphers and the clock."),
+)
+"""What the most frequent reason says by its first word; such a step comes first."""
 AFTER = "When it is over, this page closes itself and every destination is told; the record stays under this address."
-FIRST_SIDES = {"client": "client_only", "server": "server_only"}
 
 
-def steps(scope: Mapping[str, str], *, side: str, server_verdict: str, is_open: bool) -> tuple[str, ...]:
+def steps(
+    scope: Mapping[str, str], *, reasons: Mapping[str, int], server_verdict: str, is_open: bool
+) -> tuple[str, ...]:
     """The first steps, in order."""
     if not is_open:
         return ("Nothing now: it is over. Keep the examples' request ids for the review.",)
     chosen = FIRST.get(_kind(scope), FIRST["region"])
     words = {"zone": "the zone", "endpoint": "the endpoint", "table": "the table", **scope}
-    said = SERVERS.get(server_verdict) or SERVERS.get(FIRST_SIDES.get(side, ""), "")
-    return (*(step.format_map(words) for step in chosen), *((said,) if said else ()), AFTER)
+    worst = max(reasons, key=lambda reason: (reasons[reason], reason), default="")
+    telling = [step for prefix, step in REASONS if worst.startswith(prefix)]
+    said = [SERVERS[server_verdict]] if server_verdict in SERVERS else []
+    return (*telling, *(step.format_map(words) for step in chosen), *said, AFTER)
 
 
 def _kind(scope: Mapping[str, str]) -> str:

@@ -8,10 +8,9 @@ from dashboards.console.payloads import Event, Example, Incident
 SEVERITY_MARKS = {"page": "✕", "ticket": "!", "watch": "◔"}
 SERVER_WORDS = {
     "silent": "The servers are silent",
-    "agree": "The servers see it too",
-    "both": "The servers see it too",
-    "client_only": "The servers see nothing of it",
-    "server_only": "Only the servers see it",
+    "bad": "The servers count errors too",
+    "ok": "The servers see nothing of it",
+    "unknown": "Nothing is known from the servers",
     "": "Nothing is known from the servers",
 }
 
@@ -111,7 +110,9 @@ def detail(incident: Incident, now: float) -> Detail:
     servers = incident.servers
     return Detail(
         card=card(incident, now),
-        next_steps=advice.steps(incident.scope, side=incident.side, server_verdict=servers.verdict, is_open=is_open),
+        next_steps=advice.steps(
+            incident.scope, reasons=incident.reasons, server_verdict=servers.verdict, is_open=is_open
+        ),
         bad=wording.listing(incident.witnesses.bad or incident.evidence.hosts),
         good=wording.listing(incident.witnesses.good),
         recused=wording.listing(incident.witnesses.recused),
@@ -175,7 +176,7 @@ def _sure(incident: Incident) -> Fact:
     if not rarity:
         sure = (evidence.log_evidence or 0) >= (evidence.log_threshold or float("inf"))
         return Fact("How sure", "Beyond the threshold" if sure else "Below the threshold", support)
-    return Fact("How sure", "By chance: " + rarity, support)
+    return Fact("How sure", f"{rarity[:1].upper()}{rarity[1:]}", f"by chance alone; {support}".rstrip("; "))
 
 
 def _shares(reasons: dict[str, int]) -> tuple[Share, ...]:

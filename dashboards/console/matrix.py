@@ -48,10 +48,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One zone."""
+    """One zone, with the number of its breaching and unobserved tiles."""
 
     zone: str
-    note: str
+    failing: int
+    unseen: int
     cards: tuple[Card, ...]
 
 
@@ -118,13 +119,9 @@ def build(cells: Sequence[Cell]) -> Matrix:
 
 
 def _row(zone: str, cards: tuple[Card, ...]) -> Row:
-    """A zone and, in words, what is wrong in it."""
-    tiles = [t for card in cards for line in card.lines for t in line.tiles]
-    breach = sum(1 for t in tiles if t.verdict == "breach")
-    unseen = sum(1 for t in tiles if t.verdict == "unobserved")
-    notes = [f"{breach} failing"] if breach else []
-    notes += [f"{unseen} unobserved"] if unseen else []
-    return Row(zone, ", ".join(notes), cards)
+    """A zone and how much is wrong in it."""
+    verdicts = [t.verdict for card in cards for line in card.lines for t in line.tiles]
+    return Row(zone, verdicts.count("breach"), verdicts.count("unobserved"), cards)
 
 
 def _ordered(present: set[str], order: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,7 +131,7 @@ def _ordered(present: set[str], order: tuple[str, ...]) -> tuple[str, ...]:
 
 def _short(operation: str) -> str:
     """For narrow screens."""
-    return {"strong_read": "strong", "eventual_read": "event.", "transaction": "trans."}.get(operation, operation)
+    return {"strong_read": "strong", "eventual_read": "eventual", "transaction": "transact."}.get(operation, operation)
 
 
 def _worst(verdicts: Sequence[str]) -> str:

@@ -43,12 +43,13 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class ServerGroup:
-    """Servers of one role: how many answer, and which do not."""
+    """Servers of one role: how many answer, the names of those that do not, and when they were asked."""
 
     role: str
     up: int
     total: int
-    silent: tuple[tuple[str, str], ...]
+    silent: str
+    asked: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +149,11 @@ def _servers(targets: Sequence[Target], now: float) -> tuple[ServerGroup, ...]:
 
 def _server_group(role: str, targets: list[Target], now: float) -> ServerGroup:
     """Those of one role."""
-    silent = tuple((t.target, f"asked {wording.ago(t.at, now)}") for t in targets if not t.up)
-    name = f"{role or 'server'}s"
-    return ServerGroup(name, sum(1 for t in targets if t.up), len(targets), silent)
+    silent = [t for t in targets if not t.up]
+    asked = max((t.at for t in silent if t.at is not None), default=None)
+    names = wording.listing(sorted(t.target for t in silent)) if silent else ""
+    word = {"canary": "canaries", "": "servers"}.get(role, f"{role}s")
+    return ServerGroup(word, len(targets) - len(silent), len(targets), names, f"asked {wording.ago(asked, now)}")
 
 
 def _delivery(page: Page) -> Delivery:

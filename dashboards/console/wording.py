@@ -133,7 +133,7 @@ def rarity(years: float | None) -> str:
     for size, word in ((1e9, "billion years"), (1e6, "million years"), (1e3, "thousand years")):
         if years >= size:
             count = years / size
-            return f"less than once in a {word}" if count >= 1000 else f"once in {count:.0f} {word}"
+            return f"once in > 1000 {word}" if count >= 1000 else f"once in {count:.0f} {word}"
     if years >= 1:
         return f"once in {years:.0f} years"
     return f"{1 / years:.0f} times a year" if years > 0 else ""
