@@ -34,6 +34,134 @@ class Message(msgspec.Struct, frozen=True, tag=True):
     """Base of everything that replicas of one group send to each other."""
 
 
+# --- what replicas say to each other ------------------------------------------------------------------------------------
+
+
+class Heartbeat(Message, frozen=True):
+    """The leader is here and asks for its lease to be renewed; ``sent_at`` is on the leader's own clock."""
+
+    ballot: Ballot
+    sent_at: float
+    committed: int
+    last: int
+
+
+class HeartbeatReply(Message, frozen=True):
+    """The lease is granted; ``sent_at`` is the heartbeat's, echoed. ``received``, ``stored``: see AcceptReply."""
+
+    ballot: Ballot
+    sent_at: float
+    received: int
+    stored: int
+
+
+class Accept(Message, frozen=True):
+    """Paxos phase 2a for consecutive entries, the first at ``first``.
+
+    Everything up to ``reproposed_to`` may have been chosen under an earlier ballot; above it no earlier ballot counts.
+    """
+
+    ballot: Ballot
+    first: int
+    entries: tuple[Entry, ...]
+    committed: int
+    reproposed_to: int
+
+
+class AcceptReply(Message, frozen=True):
+    """Phase 2b: equal to the leader's log up to ``received``, fsynced up to ``stored``; ``gap``: send again after ``received``."""
+
+    ballot: Ballot
+    received: int
+    stored: int
+    gap: bool = False
+
+
+class Outdated(Message, frozen=True):
+    """To a leader: ``ballot`` is not obeyed here, because ``promised`` is higher."""
+
+    ballot: Ballot
+    promised: Ballot
+
+
+class LogGone(Message, frozen=True):
+    """To a follower: the log that it needs is truncated; a snapshot up to ``committed`` is needed."""
+
+    ballot: Ballot
+    committed: int
+
+
+class PeerQuery(Message, frozen=True):
+    """Do you still hear the leader? ``asked_at`` is the asker's clock and comes back."""
+
+    asked_at: float
+
+
+class PeerAnswer(Message, frozen=True):
+    """``healthy``: the answering replica hears (or is) a leader."""
+
+    asked_at: float
+    healthy: bool
+
+
+class Prepare(Message, frozen=True):
+    """Phase 1a. The candidate knows everything up to ``committed``; leases of ballots up to ``released`` were given up."""
+
+    ballot: Ballot
+    committed: int
+    last: int
+    released: Ballot
+
+
+class Promise(Message, frozen=True):
+    """Phase 1b: ``entries`` are all that the voter holds above the candidate's ``committed``.
+
+    The voter's lease grant has run out or was released: ``lease_remaining`` is 0.
+    """
+
+    ballot: Ballot
+    committed: int
+    entries: tuple[Entry, ...]
+    lease_remaining: float = 0.0
+
+
+class Refusal(Message, frozen=True):
+    """No promise for ``ballot``; ``reason`` is ``lease``, ``higher_ballot`` or ``behind``.
+
+    ``lease_remaining``: seconds until the voter is free again; ``healthy``: it hears a leader.
+    """
+
+    ballot: Ballot
+    promised: Ballot
+    reason: str
+    lease_remaining: float = 0.0
+    healthy: bool = False
+
+
+class Resign(Message, frozen=True):
+    """The leader of ``ballot`` has given up its lease; ``successor`` should campaign at once."""
+
+    ballot: Ballot
+    successor: str | None = None
+
+
+PeerMessage = (
+    Heartbeat
+    | HeartbeatReply
+    | Accept
+    | AcceptReply
+    | Outdated
+    | LogGone
+    | PeerQuery
+    | PeerAnswer
+    | Prepare
+    | Promise
+    | Refusal
+    | Resign
+)
+"""Everything that may be in a Send or a Receive: the type to decode."""
+
+
 # --- inputs -------------------------------------------------------------------------------------------------------------
 
 
@@ -56,7 +184,7 @@ class Propose(msgspec.Struct, frozen=True):
 
 
 class Persisted(msgspec.Struct, frozen=True):
-    """The Append with this ``token`` is fsynced."""
+    """The Append with this ``token`` is fsynced, and so is every earlier one of this group."""
 
     token: int
 
@@ -67,7 +195,28 @@ class HandOver(msgspec.Struct, frozen=True):
     successor: str
 
 
-Input = Tick | Receive | Propose | Persisted | HandOver
+class SnapshotInstalled(msgspec.Struct, frozen=True):
+    """The items of the partition up to ``lsn`` (from NeedSnapshot's source) are in the table, durably."""
+
+    lsn: int
+
+
+Input = Tick | Receive | Propose | Persisted | HandOver | SnapshotInstalled
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What a restarted node found on its disk.
+
+    ``promised`` and ``committed`` are those of the last Append in the WAL; ``entries`` are consecutive and begin at ``first_lsn``
+    (or there are none); ``applied`` is the LSN that the item table has durably reached.
+    """
+
+    promised: Ballot
+    committed: int
+    entries: tuple[Entry, ...]
+    first_lsn: int = 1
+    applied: int = 0
+
 
 # --- effects ------------------------------------------------------------------------------------------------------------
 
@@ -102,7 +251,11 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """The proposal was not accepted here: ``reason`` is ``not_leader``, ``waiting_for_lease`` or ``outcome_unknown`` (leadership lost meanwhile)."""
+    """The proposal was not accepted here.
+
+    ``reason`` is ``not_leader``, ``waiting_for_lease``, ``handing_over``, ``overloaded`` (these four: certainly not written) or
+    ``outcome_unknown`` (leadership lost meanwhile).
+    """
 
     proposal: int
     reason: str

@@ -1,0 +1,270 @@
+"""What a leader does: lease, log, commit, catch-up of its followers, hand-over (pure).
+
+Phase 2 of Multi-Paxos (Lamport, "Paxos Made Simple", §3), pipelined; leases as in ``lease``; a planned hand-over releases the lease so
+that the successor need not wait (DynamoDB, ATC 2022, §6 deployments).
+"""
+
+from cluster.replication.leadership import (
+    APPENDS_IN_FLIGHT,
+    BATCH_BYTES,
+    BATCH_ENTRIES,
+    UNCOMMITTED_ENTRIES,
+    WINDOW_ENTRIES,
+    Handover,
+    Leadership,
+    Progress,
+)
+from cluster.replication.lease import NEVER, Grant, Lease
+from cluster.replication.messages import (
+    Accept,
+    Accepted,
+    AcceptReply,
+    Entry,
+    Heartbeat,
+    HeartbeatReply,
+    LogGone,
+    Outdated,
+    Propose,
+    Rejected,
+    Resign,
+)
+from cluster.replication.quorum import reached
+from cluster.replication.roles import Role
+from cluster.replication.state import State
+
+
+def begin(s: State, entries: tuple[Entry, ...], committed: dict[str, int], at: float) -> None:
+    """Take office: re-propose ``entries`` to all, ask for the lease. ``committed``: how far each voter is."""
+    if entries:
+        s.log.replace(entries)
+    s.received = s.log.last
+    s.leader = s.node
+    s.grant = Grant(s.ballot, at + s.timing.grant_seconds)
+    starts = {peer: min(committed.get(peer, s.committed), s.committed) for peer in s.peers}
+    progress = {peer: Progress(start + 1, start) for peer, start in starts.items()}
+    lease = Lease(s.timing, len(s.members))
+    s.lead = Leadership(lease, at, s.log.last, progress, s.log.last)
+    if entries:
+        s.lead.appends += 1
+        s.append(entries, to=s.node)
+    if not s.peers:
+        lease.until = float("inf")
+    _heartbeat(s, s.lead, at)
+    for peer, p in progress.items():
+        send_entries(s, s.lead, peer, p, at)
+
+
+# --- time ----------------------------------------------------------------------------------------------------------------
+
+
+def keep_office(s: State, at: float) -> None:
+    """Before anything else: no lease, no office."""
+    lead = s.lead
+    if lead is not None and at >= lead.deadline:
+        resign(s, "lease_expired" if lead.lease.until != NEVER else "not_established", None, at)
+
+
+def lead_on(s: State, at: float) -> None:
+    """Leader's timer."""
+    lead = s.lead
+    if lead is None:
+        return
+    if at >= lead.next_heartbeat:
+        _heartbeat(s, lead, at)
+        _consider_return(s, lead, at)
+    if lead.handover is not None and at >= lead.handover.deadline:
+        lead.handover = None
+
+
+def _heartbeat(s: State, lead: Leadership, at: float) -> None:
+    lead.next_heartbeat = at + s.timing.heartbeat_seconds
+    message = Heartbeat(s.ballot, at, s.committed, s.log.last)
+    for peer in s.peers:
+        s.send(peer, message)
+
+
+def on_heartbeat_reply(s: State, sender: str, m: HeartbeatReply, at: float) -> None:
+    """A renewal granted; and, since the network keeps order mostly, a hint at Accepts that were lost."""
+    lead = s.lead
+    if lead is None or m.ballot != s.ballot:
+        return
+    p = lead.progress[sender]
+    p.heard_at = at
+    lead.lease.acknowledged(sender, m.sent_at, at)
+    s.grant = Grant(s.ballot, at + s.timing.grant_seconds)
+    lost = m.received < p.next - 1 and p.sent_at < m.sent_at
+    if lost or m.received >= p.next:
+        p.rewind(m.received, at)
+    _stored(s, sender, p, m.stored, at)
+
+
+# --- entries -------------------------------------------------------------------------------------------------------------
+
+
+def propose(s: State, m: Propose, at: float) -> None:
+    """Give the payload the next LSN, or say why not."""
+    lead = s.lead
+    reason = _refuse(s, lead, at)
+    if lead is None or reason:
+        s.effects.append(Rejected(m.proposal, reason, s.leader))
+        return
+    lsn = s.log.last + 1
+    s.log.append(Entry(lsn, s.ballot, m.payload))
+    s.received = lsn
+    lead.pending.append((lsn, m.proposal))
+    flush(s, lead, at)
+
+
+def _refuse(s: State, lead: Leadership | None, at: float) -> str:
+    """Why no proposal is taken now; empty: one is."""
+    if lead is None:
+        return "waiting_for_lease" if s.role is Role.CANDIDATE else "not_leader"
+    if not established(s, lead, at):
+        return "waiting_for_lease"
+    if lead.handover is not None:
+        return "handing_over"
+    return "overloaded" if s.log.last - s.committed >= UNCOMMITTED_ENTRIES else ""
+
+
+def established(s: State, lead: Leadership, at: float) -> bool:
+    """The lease is valid, and whatever earlier leaders may have committed is committed and applied here."""
+    return lead.lease.valid(at) and s.applied >= lead.reproposed_to
+
+
+def flush(s: State, lead: Leadership, at: float) -> None:
+    """Hand gathered entries to the WAL and to the followers, unless enough Appends are under way: then they gather."""
+    if lead.flushed >= s.log.last or lead.appends >= APPENDS_IN_FLIGHT:
+        return
+    entries = s.log.between(lead.flushed + 1, s.log.last)
+    lead.flushed = s.log.last
+    lead.appends += 1
+    s.append(entries, to=s.node)
+    for peer, p in lead.progress.items():
+        send_entries(s, lead, peer, p, at)
+
+
+def send_entries(s: State, lead: Leadership, peer: str, p: Progress, at: float) -> None:
+    """Send what the follower's window allows, in bounded batches; from the log only."""
+    while p.next <= lead.flushed and p.next - 1 - p.acked < WINDOW_ENTRIES:
+        if p.next < s.log.first:
+            _offer_snapshot(s, peer, p, at)
+            return
+        entries = s.log.batch(p.next, lead.flushed, BATCH_ENTRIES, BATCH_BYTES)
+        s.send(peer, Accept(s.ballot, p.next, entries, s.committed, lead.reproposed_to))
+        p.next += len(entries)
+        p.sent_at = at
+
+
+def _offer_snapshot(s: State, peer: str, p: Progress, at: float) -> None:
+    if at >= p.offered_at + s.timing.heartbeat_seconds:
+        p.offered_at = at
+        s.send(peer, LogGone(s.ballot, s.committed))
+
+
+def on_accept_reply(s: State, sender: str, m: AcceptReply, at: float) -> None:
+    """A follower has stored more, or misses something."""
+    lead = s.lead
+    if lead is None or m.ballot != s.ballot:
+        return
+    p = lead.progress[sender]
+    p.heard_at = at
+    if (
+        m.gap
+        and m.received < p.next - 1
+        and not (p.acked == m.received and at < p.rewound_at + 0.2 * s.timing.heartbeat_seconds)
+    ):
+        p.rewind(m.received, at)
+    _stored(s, sender, p, m.stored, at)
+
+
+def _stored(s: State, peer: str, p: Progress, stored: int, at: float) -> None:
+    lead = s.lead
+    assert lead is not None
+    p.acked = max(p.acked, min(stored, p.next - 1))
+    if stored > p.match:
+        p.match = stored
+        advance(s, lead)
+    if p.next <= lead.flushed:
+        send_entries(s, lead, peer, p, at)
+    if lead.handover is not None:
+        hand_over_when_ready(s, lead, at)
+
+
+def after_own_append(s: State, at: float) -> None:
+    """The leader's own Append is on disk: one vote more, and room for the next."""
+    lead = s.lead
+    if lead is None:
+        return
+    lead.appends = max(0, lead.appends - 1)
+    advance(s, lead)
+    flush(s, lead, at)
+    if lead.handover is not None:
+        hand_over_when_ready(s, lead, at)
+
+
+def advance(s: State, lead: Leadership) -> None:
+    """Commit what a quorum has stored under this ballot, and answer its proposals."""
+    chosen = reached([s.stored, *(p.match for p in lead.progress.values())], len(s.members))
+    if chosen <= s.committed:
+        return
+    s.commit(chosen)
+    while lead.pending and lead.pending[0][0] <= chosen:
+        lsn, proposal = lead.pending.popleft()
+        s.effects.append(Accepted(proposal, lsn))
+
+
+# --- leaving office ------------------------------------------------------------------------------------------------------
+
+
+def resign(s: State, reason: str, successor: str | None, at: float) -> None:
+    """Give up office and lease, and tell the others that nobody is bound by it any more."""
+    s.released = max(s.released, s.ballot)
+    s.leader = successor
+    s.last_heard = NEVER
+    s.become(Role.FOLLOWER, reason)
+    s.enter(s.ballot)
+    for peer in s.peers:
+        s.send(peer, Resign(s.ballot, successor))
+    s.watch(at, NEVER if successor == s.node else s.timing.silence_seconds)
+
+
+def hand_over(s: State, successor: str, at: float) -> None:
+    """Take no more proposals; go as soon as the successor has stored everything; else stay, after a while."""
+    lead = s.lead
+    if lead is not None and successor in s.members and lead.handover is None:
+        lead.handover = Handover(successor, at + s.timing.silence_seconds)
+        lead.preferred_since = None
+        hand_over_when_ready(s, lead, at)
+
+
+def hand_over_when_ready(s: State, lead: Leadership, at: float) -> None:
+    """The planned change of leader, once nothing is in flight."""
+    if lead.handover is None or lead.pending or s.committed < s.log.last:
+        return
+    if lead.handover.successor == s.node:
+        resign(s, "ballot_outdated", s.node, at)
+        return
+    p = lead.progress[lead.handover.successor]
+    if p.match >= s.log.last and at - p.heard_at <= s.timing.fresh_seconds:
+        resign(s, "handed_over", lead.handover.successor, at)
+
+
+def _consider_return(s: State, lead: Leadership, at: float) -> None:
+    """The preferred leader (the first member) gets the office back when it has been well for a while."""
+    preferred = s.members[0]
+    if preferred == s.node:
+        return
+    p = lead.progress[preferred]
+    if at - p.heard_at > 2 * s.timing.heartbeat_seconds or p.match + BATCH_ENTRIES < s.committed:
+        lead.preferred_since = None
+    elif lead.preferred_since is None:
+        lead.preferred_since = at
+    elif at - lead.preferred_since >= s.timing.return_after_seconds:
+        hand_over(s, preferred, at)
+
+
+def on_outdated(s: State, _sender: str, m: Outdated, at: float) -> None:
+    """A member has promised to a higher ballot in vain; a new ballot of this leader's own brings it back."""
+    s.number = max(s.number, m.promised.number)
+    if m.ballot == s.ballot:
+        hand_over(s, s.node, at)
