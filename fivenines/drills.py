@@ -83,13 +83,18 @@ def parse(text: str, name: str) -> Scenario:
     if not isinstance(values, dict):
         raise ScenarioError(f"{name}: a scenario has the keys name, about, faults, expect")
     try:
-        return Scenario.model_validate({**values, "faults": [_schedule(f) for f in values.get("faults") or []]})
+        return Scenario.model_validate({**values, "faults": _scheduled(values.get("faults"))})
     except ValidationError as error:
         lines = [
             f"{name}: {'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         ]
         raise ScenarioError("\n".join(lines)) from error
+
+
+def _scheduled(faults: object) -> object:
+    """Each fault of the file within its schedule; what is no list is left to the model to refuse."""
+    return [_schedule(fault) for fault in faults] if isinstance(faults, list) else ([] if faults is None else faults)
 
 
 def _schedule(fault: object) -> object:

@@ -112,6 +112,9 @@ def _scrape(topology: Topology) -> tuple[ScrapeTarget, ...]:
 
 
 def _fill(section: Section, values: dict[str, Any]) -> Section:
-    """``section`` with ``values`` where the user has set nothing; checked again as a whole."""
-    unset = {name: value for name, value in values.items() if name not in section.model_fields_set}
-    return type(section).model_validate({**{n: getattr(section, n) for n in type(section).model_fields}, **unset})
+    """``section`` with ``values`` where it still says the default; checked again as a whole."""
+    fields = type(section).model_fields
+    default = {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+    current = {name: getattr(section, name) for name in fields}
+    unset = {name: value for name, value in values.items() if current[name] == default[name]}
+    return type(section).model_validate({**current, **unset})

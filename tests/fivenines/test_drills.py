@@ -1,0 +1,143 @@
+"""Scenarios and verdicts."""
+
+from typing import Any
+
+import pytest
+
+from fivenines.drills import Scenario, ScenarioError, Seen, judge, parse
+from fivenines.scenario_files import named, names
+
+ZONE = """
+name: zone-power-off
+about: The power of az1 goes.
+faults:
+  - {at: 5s, for: 30s, kind: power_off, zone: az1}
+expect:
+  incident: {scope: {zone: az1}, operations: [read, write], side: both, severity: page, within: 10s}
+  pages_at_most: 1
+  clears_within: 60s
+"""
+NOBODY = "name: quiet\nfaults: [{kind: crash, node: az1-node-1, for: 5s}]\nexpect: {incident: none}\n"
+
+
+def incident(**changes: Any) -> dict[str, Any]:
+    """An incident as the API gives it, as expected but for ``changes``."""
+    return {
+        "id": "i-1",
+        "scope": {"zone": "az1"},
+        "operations": ["read", "write"],
+        "side": "both",
+        "severity": "page",
+        "opened_at": 102.0,
+        "paged_at": 103.0,
+        "closed_at": 140.0,
+        "state": "closed",
+        "summary": "az1 fails",
+    } | changes
+
+
+def page(**changes: Any) -> dict[str, Any]:
+    """A page as the API gives it."""
+    return {"incident": "i-1", "event": "trigger", "created_at": 103.0, "destination": "log"} | changes
+
+
+def seen(*incidents: dict[str, Any], pages: tuple[dict[str, Any], ...] = (), recused: tuple[str, ...] = ()) -> Seen:
+    """What a drill saw whose fault was in force at second 100."""
+    return Seen(in_force_at=100.0, ended_at=200.0, incidents=incidents, pages=pages, recused=recused)
+
+
+def scenario(text: str = ZONE) -> Scenario:
+    """A scenario from text."""
+    return parse(text, "test.yaml")
+
+
+def test_a_drill_that_goes_as_expected_passes_with_seconds_from_the_fault_in_force() -> None:
+    """The verdict has the times since the fault was really in force."""
+    verdict = judge(scenario(), seen(incident(), pages=(page(), page(destination="webhook"))), seed=7)
+    assert verdict.passed, verdict.reason
+    assert (verdict.detected_seconds, verdict.paged_seconds, verdict.cleared_seconds) == (2.0, 3.0, 40.0)
+    assert verdict.pages == 1
+    assert list(verdict.to_json()) == [
+        "scenario", "seed", "passed", "detected_seconds", "paged_seconds", "cleared_seconds", "scope", "expected_scope", "scope_correct", "pages",
+        "recused", "reason",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"scope": {"zone": "az2"}}, "scope is zone az2, expected zone az1"),
+        ({"operations": ["write"]}, "operations are"),
+        ({"side": "client"}, "side is client, expected both"),
+        ({"severity": "ticket"}, "severity is ticket"),
+        ({"paged_at": 111.0}, "paged after 11.0 s, expected within 10 s"),
+        ({"paged_at": None}, "never paged"),
+        ({"closed_at": None}, "never cleared"),
+        ({"closed_at": 161.0}, "cleared after 61.0 s"),
+    ],
+)
+def test_each_way_of_being_wrong_fails_and_is_named(changes: dict[str, Any], reason: str) -> None:
+    """Whatever is not as expected fails the drill and says so."""
+    verdict = judge(scenario(), seen(incident(**changes), pages=(page(),)), seed=0)
+    assert not verdict.passed
+    assert reason in verdict.reason
+
+
+def test_no_incident_and_too_many_pages_fail() -> None:
+    """Silence when a page was expected fails; so does a second page."""
+    assert "no incident" in judge(scenario(), seen(), seed=0).reason
+    twice = seen(incident(), pages=(page(), page(incident="i-2", created_at=110.0)))
+    assert "2 pages, at most 1 expected" in judge(scenario(), twice, seed=0).reason
+
+
+def test_when_nobody_should_be_woken_a_ticket_is_allowed_and_a_page_is_not() -> None:
+    """`incident: none` speaks of pages."""
+    quiet = scenario(NOBODY)
+    assert judge(quiet, seen(incident(severity="ticket", paged_at=None)), seed=0).passed
+    assert not judge(quiet, seen(incident(), pages=(page(),)), seed=0).passed
+
+
+def test_a_witness_that_should_have_been_recused_is_missed() -> None:
+    """An expected recusal that does not come fails the drill."""
+    sick = scenario(
+        "name: sick\nfaults: [{kind: canary_sick, canary: az1-canary-1}]\nexpect: {incident: none, recused: [az1-canary-1]}\n"
+    )
+    assert "not reported as sick" in judge(sick, seen(), seed=0).reason
+    assert judge(sick, seen(recused=("az1-canary-1",)), seed=0).passed
+
+
+@pytest.mark.parametrize("side", ["client", "client-only"])
+def test_client_only_is_the_same_side_as_client(side: str) -> None:
+    """Both spellings of a client-only incident are understood."""
+    text = ZONE.replace("side: both", f"side: {side}")
+    assert judge(scenario(text), seen(incident(side="client"), pages=(page(),)), seed=0).passed
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_scenario_that_comes_with_fivenines_can_be_read(name: str) -> None:
+    """The files in scenarios/ are scenarios of their own name."""
+    assert named(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name: x\nfaults: [{kind: power_of, zone: az1}]\n", "power_off"),
+        ("name: x\nfaults: [{kind: power_off}]\n", "exactly one of: zone, node"),
+        ("name: x\nfaults: [{kind: power_off, zone: az1, ms: 5}]\n", "has no ms"),
+        ("name: x\nfaults: [{kind: delay, from: az1-router-1, to: az1-node-1}]\n", "needs ms"),
+        ("name: x\nfaults: [{kind: delay, from: az1-router-1, ms: 5}]\n", "go together"),
+        ("name: X Y\n", "name"),
+        ("name: x\nfaults: 5\n", "faults: Input should be a valid tuple"),
+        ("about: no name\n", "name: Field required"),
+        ("name: x\nfaults: [{at: soon, kind: crash, zone: az1}]\n", "write it like"),
+        ("- 1", "a scenario has the keys"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_a_wrong_scenario_says_what_would_be_right(text: str, reason: str) -> None:
+    """Errors name the file, the place and the remedy."""
+    with pytest.raises(ScenarioError) as caught:
+        parse(text, "mine.yaml")
+    assert reason in str(caught.value)
+    assert str(caught.value).startswith("mine.yaml")
