@@ -35,3 +35,19 @@ class CollectorConfig(BaseModel):
     feed_retention_seconds: float = Field(
         3600.0 * 6, gt=0, description="how long the judgement may be away and still catch up entry by entry"
     )
+    seal_after_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="a five-minute interval stays open this long after its end; later data makes a new version",
+    )
+    late_seconds: float = Field(
+        7 * 86400.0, gt=0, description="readings older than this are refused (a canary's spool is shorter)"
+    )
+    failure_retention_seconds: float = Field(
+        30 * 86400.0, gt=0, description="how long failed attempts are kept whole; counts stay"
+    )
+    interval_retention_seconds: float = Field(
+        400 * 86400.0, gt=0, description="how long counts, unobserved probes and health statements are kept"
+    )
+    connections_max: int = Field(256, ge=1, description="connections at a time; one more gets 503")
+    request_seconds: float = Field(10.0, gt=0, description="patience with a request's headers and with its body")

@@ -6,14 +6,21 @@ HTTP joints (bearer token in ``Authorization`` when one is configured):
   after the batch is durable. 400 malformed (typed reason), 401 no token, 413 over ``MAX_BODY_BYTES``, 422 refused (reason), 503 busy.
 * ``GET /v1/feed?after=CURSOR&limit=N&wait=SECONDS`` → JSON list of :class:`~collector.series.FeedEntry`, oldest first; waits up to
   ``wait`` seconds for the first one. 410 when ``after`` is older than what is kept (``{"oldest": cursor}``).
-* ``GET /v1/intervals?start=EPOCH&end=EPOCH[&vantage=…]`` → JSON list of :class:`IntervalRow`.
+* ``GET /v1/intervals?start=EPOCH&end=EPOCH[&vantage=…][&by=zone,endpoint][&version=N]`` → JSON list of :class:`IntervalRow`, by ``start``.
+  ``by`` adds up what differs in other dimensions (those are then null or ""; vantage and operation are always kept);
+  ``version`` asks for what was known then: the newest version up to N. A sealed version never changes; 0 is not sealed yet.
+* ``GET /v1/unobserved?start&end`` → list of :class:`UnobservedRow`; ``GET /v1/health_spans?start&end`` → list of :class:`HealthSpan`;
+  ``GET /v1/failures?start&end&limit`` → list of :class:`FailureRow`, oldest first; ``GET /v1/targets`` → list of
+  :class:`~collector.series.TargetState`.
+
+Errors are ``{"error": word, "detail": text}``; the words are those of :class:`collector.ingest.Refusal` and ``bad_query``, ``gone``.
 """
 
 from typing import TypeVar
 
 import msgspec
 
-from collector.observation import Outcome
+from collector.observation import Connection, Observation, OperationClass, Outcome, Vantage
 from collector.series import FeedEntry, Health, Reading, Series, Unobserved
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -47,6 +54,42 @@ class IntervalRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     version: int
     counts: dict[Outcome, int]
     latency: tuple[int, ...] = ()
+    recused: bool = False
+
+
+class UnobservedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Intended probes of one host's cell in one five-minute interval that were not asked or not believable."""
+
+    host: str
+    zone: str
+    endpoint: str
+    connection: Connection
+    operation: OperationClass
+    start: int
+    reason: str
+    count: int
+
+
+class HealthSpan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A canary host said the same of itself from ``since`` to ``until`` (the last time that it said so), UTC epoch seconds."""
+
+    host: str
+    zone: str
+    since: float
+    until: float
+    recused: bool
+    reasons: tuple[str, ...] = ()
+
+
+class FailureRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One failed or excluded attempt, whole, and who saw it; ``recused``: its host had recused itself."""
+
+    host: str
+    zone: str
+    vantage: Vantage
+    received_at: float
+    recused: bool
+    observation: Observation
 
 
 class WireError(ValueError):

@@ -1,0 +1,188 @@
+"""Questions to the ledger, on connections and threads of their own, so that no reader delays the writer (shell)."""
+
+import asyncio
+import sqlite3
+import threading
+import zlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from collector import columns, rollup, wire
+from collector.interval import interval_of
+from collector.ledger import database_of, read_series
+from collector.merge import counts_of, latency_of
+from collector.observation import Observation, Vantage
+from collector.series import Series
+from collector.wire import FailureRow, HealthSpan, IntervalRow, UnobservedRow
+
+FEED_BYTES_MAX = 4 * 1024 * 1024
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Read-only views. The feed has a thread of its own: a long report must not hold up the judgement."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = database_of(folder)
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._feed_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-feed")
+        self._query_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-query")
+        self._series: dict[int, Series] = {}
+
+    def close(self) -> None:
+        """Wait for running queries and close the connections."""
+        for threads in (self._feed_thread, self._query_thread):
+            threads.shutdown(wait=True, cancel_futures=True)
+        for connection in self._connections:
+            connection.close()
+
+    async def feed(self, after: int, limit: int) -> tuple[int | None, list[bytes]]:
+        """The oldest cursor kept (None: the feed is empty) and the entries after ``after``, encoded, bounded by count and bytes."""
+        return await self._on(self._feed_thread, lambda db: _feed(db, after, limit))
+
+    async def intervals(
+        self, start: float, end: float, *, vantage: Vantage | None, by: tuple[str, ...] | None, version: int | None
+    ) -> AsyncIterator[list[IntervalRow]]:
+        """The rows of each interval of ``[start, end)`` that has any, interval by interval."""
+        first = interval_of(start)
+        for at in await self._on(self._query_thread, lambda db: _starts(db, first, end)):
+            one = partial(self._interval, start=at, vantage=vantage, by=by, asked=version)
+            yield await self._on(self._query_thread, one)
+
+    async def unobserved(self, start: float, end: float) -> list[UnobservedRow]:
+        """Unobserved probes of the intervals that begin in ``[start, end)`` (``start`` rounded down)."""
+        names = ("start", "host", "zone", "endpoint", "connection", "operation", "reason", "count")
+        query = f"SELECT {', '.join(names)} FROM unobserved WHERE start >= ? AND start < ? ORDER BY 1, 2, 3, 4, 5, 6, 7"  # noqa: S608
+        rows = await self._fetch(query, (interval_of(start), end))
+        return [msgspec.convert(dict(zip(names, row, strict=True)), UnobservedRow) for row in rows]
+
+    async def health_spans(self, start: float, end: float) -> list[HealthSpan]:
+        """What hosts said of themselves, as far as it touches ``[start, end)``."""
+        query = "SELECT host, zone, since, until, recused, reasons FROM health_spans WHERE until >= ? AND since < ? ORDER BY since, host"
+        return [
+            HealthSpan(
+                host=host,
+                zone=zone,
+                since=since,
+                until=until,
+                recused=bool(recused),
+                reasons=tuple(msgspec.json.decode(reasons)),
+            )
+            for host, zone, since, until, recused, reasons in await self._fetch(query, (start, end))
+        ]
+
+    async def failures(self, start: float, end: float, limit: int) -> list[FailureRow]:
+        """Failed attempts whose intended start is in ``[start, end)``, oldest first, at most ``limit``."""
+        query = "SELECT host, zone, vantage, received_at, recused, observation FROM failures WHERE at >= ? AND at < ? ORDER BY at, id LIMIT ?"
+        return [
+            FailureRow(
+                host=host,
+                zone=zone,
+                vantage=Vantage(vantage),
+                received_at=received_at,
+                recused=bool(recused),
+                observation=msgspec.json.decode(body, type=Observation),
+            )
+            for host, zone, vantage, received_at, recused, body in await self._fetch(query, (start, end, limit))
+        ]
+
+    async def _fetch(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return await self._on(self._query_thread, lambda db: db.execute(query, values).fetchall())
+
+    async def _on(self, threads: ThreadPoolExecutor, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(self._connection()))
+
+    def _connection(self) -> sqlite3.Connection:
+        if not hasattr(self._local, "connection"):
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            self._local.connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            self._local.connection.execute("PRAGMA busy_timeout = 5000")
+            self._connections.append(self._local.connection)
+        connection: sqlite3.Connection = self._local.connection
+        return connection
+
+    # --- intervals, on the query thread -----------------------------------------------------------------------------------
+
+    def _interval(
+        self,
+        database: sqlite3.Connection,
+        start: int,
+        vantage: Vantage | None,
+        by: tuple[str, ...] | None,
+        asked: int | None,
+    ) -> list[IntervalRow]:
+        version, table = _columns(database, start, asked)
+        self._series.update(read_series(database, after=len(self._series)))
+        names = self._series if by is None else {}
+        if by is None:
+            ids, recused, *places = table
+            rows = dict(zip(zip(ids, recused, strict=True), zip(*places, strict=True), strict=True))
+        else:
+            groups: dict[Series, int] = {}
+            rows = rollup.roll_up(
+                table, lambda i: groups.setdefault(rollup.reduce_series(self._series[i], by), len(groups))
+            )
+            names = {number: series for series, number in groups.items()}
+        return [
+            IntervalRow(
+                series=names[number],
+                start=start,
+                version=version,
+                counts=counts_of(tally),
+                latency=latency_of(tally),
+                recused=bool(recused_flag),
+            )
+            for (number, recused_flag), tally in rows.items()
+            if vantage is None or names[number].vantage is vantage
+        ]
+
+
+def _starts(database: sqlite3.Connection, first: int, end: float) -> list[int]:
+    query = (
+        "SELECT start FROM sealed WHERE start >= ?1 AND start < ?2 UNION SELECT start FROM running WHERE start >= ?1 AND start < ?2"
+        " ORDER BY 1"
+    )
+    return [start for (start,) in database.execute(query, (first, end))]
+
+
+def _columns(database: sqlite3.Connection, start: int, asked: int | None) -> tuple[int, Any]:
+    """The version told and its columns: the newest sealed one up to ``asked``, else the running one as version 0."""
+    database.execute("BEGIN")  # one snapshot: an interval that is sealed meanwhile is seen before or after, not between
+    try:
+        sealed = database.execute(
+            "SELECT version, body FROM sealed WHERE start = ? AND version <= ? ORDER BY version DESC LIMIT 1",
+            (start, 2**31 if asked is None else asked),
+        ).fetchone()
+        if sealed:
+            return sealed[0], columns.columns_of(sealed[1])
+        running: list[tuple[int, ...]] = []
+        if asked in (None, 0):
+            running = [row[1:] for row in database.execute("SELECT * FROM running WHERE start = ?", (start,))]
+        return 0, rollup.to_columns(running, columns.COLUMNS)
+    finally:
+        database.execute("ROLLBACK")
+
+
+def _feed(database: sqlite3.Connection, after: int, limit: int) -> tuple[int | None, list[bytes]]:
+    (oldest,) = database.execute("SELECT min(cursor) FROM feed").fetchone()
+    entries: list[bytes] = []
+    size = 0
+    for (body,) in database.execute("SELECT body FROM feed WHERE cursor > ? ORDER BY cursor LIMIT ?", (after, limit)):
+        entry = zlib.decompress(body)
+        size += len(entry)
+        if entries and size > FEED_BYTES_MAX:
+            break
+        entries.append(entry)
+    return oldest, entries
+
+
+def encode_rows(rows: list[Any]) -> bytes:
+    """Rows as the inside of a JSON list, so that lists can be sent piece by piece."""
+    return wire.encode(rows)[1:-1]

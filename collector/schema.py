@@ -1,0 +1,62 @@
+"""The ledger's tables and their version (pure).
+
+One SQLite file in the collector's folder. ``running`` is what is not sealed yet, ``sealed`` has one compressed row for
+each version of an interval (:mod:`collector.columns`); series are interned, so that a count costs a few bytes.
+"""
+
+import dataclasses
+
+from collector.merge import WIDTH
+from collector.series import Series
+
+VERSION = 1
+"""``PRAGMA user_version`` of a file of this schema."""
+
+SERIES_COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Series))
+TALLY_COLUMNS: tuple[str, ...] = tuple(f"n{i}" for i in range(WIDTH))
+"""The places of :data:`collector.merge.Tally`: outcomes, then latency buckets."""
+
+PRAGMAS: tuple[str, ...] = (
+    "PRAGMA journal_mode = WAL",
+    # FULL: the WAL is fsynced at each commit, before anyone is answered; NORMAL would lose the last commits with the power.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA cache_size = -16000",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA temp_store = MEMORY",
+)
+
+TABLES: tuple[str, ...] = (
+    f"CREATE TABLE series (id INTEGER PRIMARY KEY, {', '.join(f'[{c}] TEXT' for c in SERIES_COLUMNS)})",  # one is a keyword
+    "CREATE TABLE senders (host TEXT, boot TEXT, seen TEXT NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (host, boot)) WITHOUT ROWID",
+    "CREATE TABLE feed (cursor INTEGER PRIMARY KEY AUTOINCREMENT, received_at REAL NOT NULL, body BLOB NOT NULL)",
+    (
+        f"CREATE TABLE running (start INTEGER, series INTEGER, recused INTEGER, {', '.join(f'{c} INTEGER NOT NULL' for c in TALLY_COLUMNS)},"
+        " PRIMARY KEY (start, series, recused)) WITHOUT ROWID"
+    ),
+    "CREATE TABLE sealed (start INTEGER, version INTEGER, sealed_at REAL NOT NULL, body BLOB NOT NULL, PRIMARY KEY (start, version))",
+    (
+        "CREATE TABLE unobserved (start INTEGER, host TEXT, zone TEXT, endpoint TEXT, connection TEXT, operation TEXT, reason TEXT,"
+        " count INTEGER NOT NULL, PRIMARY KEY (start, host, zone, endpoint, connection, operation, reason)) WITHOUT ROWID"
+    ),
+    (
+        "CREATE TABLE health_spans (id INTEGER PRIMARY KEY, host TEXT NOT NULL, zone TEXT NOT NULL, since REAL NOT NULL, until REAL NOT NULL,"
+        " recused INTEGER NOT NULL, reasons TEXT NOT NULL)"
+    ),
+    "CREATE INDEX health_spans_host ON health_spans (host, until)",
+    (
+        "CREATE TABLE failures (id INTEGER PRIMARY KEY, at REAL NOT NULL, host TEXT NOT NULL, zone TEXT NOT NULL, vantage TEXT NOT NULL,"
+        " received_at REAL NOT NULL, recused INTEGER NOT NULL, observation BLOB NOT NULL)"
+    ),
+    "CREATE INDEX failures_at ON failures (at)",
+    "CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
+)
+
+ADD_RUNNING = (
+    f"INSERT INTO running VALUES ({', '.join('?' * (WIDTH + 3))})"  # noqa: S608 (names are constants of this module)
+    f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = {c} + excluded.{c}' for c in TALLY_COLUMNS)}"
+)
+ADD_SERIES = f"INSERT INTO series VALUES ({', '.join('?' * (len(SERIES_COLUMNS) + 1))})"  # noqa: S608 (likewise)
+ADD_UNOBSERVED = (
+    "INSERT INTO unobserved VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+)

@@ -1,0 +1,112 @@
+"""The collector as a program: the ledger, its writer, the HTTP server, the scraper (shell)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from collector.api import Api
+from collector.config import CollectorConfig
+from collector.doorkeeper import Doorkeeper
+from collector.housekeeping import keep_house
+from collector.ledger import Ledger
+from collector.metrics import Metrics
+from collector.reading import Reader
+from collector.servers import Scraper
+from collector.writer import Writer
+
+logger = logging.getLogger("collector")
+
+KEEPALIVE_SECONDS = 75.0
+
+
+async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> None:
+    """Collect until cancelled.
+
+    Sets ``ready`` once batches are accepted. Raises :class:`collector.ledger.LedgerError` when the folder is in use or
+    holds a ledger that is not ours to write, and ``OSError`` when the address cannot be had.
+    """
+    ledger = Ledger(config.data_dir)
+    writer, reader = Writer(ledger), Reader(config.data_dir)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    writer.figures.on_commit = metrics.committed
+    scraper = Scraper(config, writer, metrics)
+    api = Api(
+        writer=writer,
+        reader=reader,
+        metrics=metrics,
+        registry=registry,
+        targets=scraper.states,
+        token=_token(config),
+        late_seconds=config.late_seconds,
+        body_seconds=config.request_seconds,
+    )
+    try:
+        async with _listening(config, api, metrics) as doorkeeper, asyncio.TaskGroup() as group:
+            group.create_task(doorkeeper.watch())
+            group.create_task(keep_house(config, writer, metrics))
+            group.create_task(scraper.run())
+            logger.info("collector listens on %s:%d, ledger %s", config.host, config.port, config.data_dir)
+            if ready is not None:
+                ready.set()
+    finally:
+        await _close(writer, reader, ledger)
+
+
+async def _close(writer: Writer, reader: Reader, ledger: Ledger) -> None:
+    await writer.close()
+    await asyncio.to_thread(reader.close)
+    ledger.close()
+
+
+def _token(config: CollectorConfig) -> bytes | None:
+    if config.token_file is None:
+        return None
+    token = config.token_file.read_bytes().strip()
+    if not token:
+        raise ValueError(f"{config.token_file} is empty: put the collector's token in it, or leave token_file out")
+    return token
+
+
+@contextlib.asynccontextmanager
+async def _listening(config: CollectorConfig, api: Api, metrics: Metrics) -> AsyncIterator[Doorkeeper]:
+    """The HTTP server, closed on leaving: requests in flight get a second to end."""
+    application = api.application()
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,  # a reader that has hung up stops waiting
+        auto_decompress=False,  # a compressed body is refused, not inflated
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        lingering_time=1.0,
+        shutdown_timeout=1.0,
+    )
+    doorkeeper_slot: list[Doorkeeper] = []
+
+    @web.middleware
+    async def mind(request: web.Request, handler: object) -> web.StreamResponse:
+        return await doorkeeper_slot[0].middleware(request, handler)  # type: ignore[arg-type]
+
+    application.middlewares.insert(0, mind)
+    await runner.setup()
+    assert runner.server is not None
+    doorkeeper = Doorkeeper(
+        runner.server,
+        connections_max=config.connections_max,
+        patience_seconds=max(config.request_seconds, KEEPALIVE_SECONDS),
+        count=lambda reason: metrics.connections_refused.labels(reason).inc(),
+    )
+    doorkeeper_slot.append(doorkeeper)
+    try:
+        server = await asyncio.get_running_loop().create_server(doorkeeper, config.host, config.port, backlog=128)
+        try:
+            yield doorkeeper
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
