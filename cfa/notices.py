@@ -1,0 +1,139 @@
+"""What people are told of an incident, to whom, and when a failed delivery is tried again (pure).
+
+A notice's identity is ``(incident, notify, n, destination)``: the judgement is deterministic, so a replay after kill -9
+plans the same notices again and the outbox ignores those that it already holds.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import msgspec
+
+from cfa.incident import Incident, IncidentEvent
+
+Kind = Literal["trigger", "update", "resolve", "ticket"]
+
+LOG = "log"
+"""The destination that always exists."""
+
+ATTEMPT_DEADLINE_SECONDS = 5.0
+BACKOFF_FIRST_SECONDS = 0.5
+BACKOFF_MOST_SECONDS = 60.0
+ABANDON_AFTER_SECONDS = 24 * 3600.0
+"""A notice that nobody took for a day is history: it is marked, counted, and never sent late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One message to one destination. ``n`` counts the notices of this kind for this incident, from 1.
+
+    ``labels`` are the incident's identity as it was first told: they stay equal from trigger to resolve, because
+    receivers such as Alertmanager recognise an alert by its labels. ``incident`` is as it was at ``at``.
+    """
+
+    incident: Incident
+    notify: Kind
+    n: int
+    destination: str
+    at: float
+    reason: str
+    labels: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """The notice's name for logs and idempotency, the same on every delivery attempt."""
+        return f"{self.incident.id}/{self.notify}/{self.n}"
+
+
+class _Memory(msgspec.Struct, frozen=True):
+    counts: dict[str, dict[str, int]]
+    labels: dict[str, dict[str, str]]
+
+
+def alert_labels(incident: Incident, region: str) -> dict[str, str]:
+    """A bounded set of labels: what kind of alarm, how severe, where, what is hurt."""
+    scope = {key: value for key, value in incident.scope.items() if key != "region"}
+    return {
+        "alertname": "CustomerFacingAlarm",
+        "severity": incident.severity,
+        "region": incident.scope.get("region", region),
+        **scope,
+        "operations": ",".join(incident.operations),
+        "side": incident.side,
+        "incident": incident.id,
+    }
+
+
+class Notices:
+    """Turns incident events into notices; remembers how many of each kind every open incident has had."""
+
+    def __init__(self, destinations: tuple[str, ...], region: str) -> None:
+        self._destinations = destinations
+        self._region = region
+        self._counts: dict[str, Counter[str]] = {}
+        self._labels: dict[str, dict[str, str]] = {}
+
+    def plan(self, event: IncidentEvent) -> tuple[Notice, ...]:
+        """The notices that follow from one event, one per destination; forgets an incident when it closes."""
+        kind = _kind(event)
+        planned = self._numbered(event, kind) if kind is not None else ()
+        if event.event == "closed":
+            self._counts.pop(event.incident.id, None)
+            self._labels.pop(event.incident.id, None)
+        return planned
+
+    def _numbered(self, event: IncidentEvent, kind: Kind) -> tuple[Notice, ...]:
+        incident = event.incident
+        counts = self._counts.setdefault(incident.id, Counter())
+        counts[kind] += 1
+        labels = alert_labels(incident, self._region)
+        if kind != "ticket":  # the ticket's labels would freeze the severity before the page
+            labels = self._labels.setdefault(incident.id, labels)
+        return tuple(
+            Notice(
+                incident=incident,
+                notify=kind,
+                n=counts[kind],
+                destination=destination,
+                at=event.at,
+                reason=event.reason,
+                labels=labels,
+            )
+            for destination in (self._destinations if kind != "ticket" else (LOG,))
+        )
+
+    def snapshot(self) -> bytes:
+        """What :meth:`restore` needs; belongs to the same cursor as the judgement's snapshot."""
+        counts = {incident: dict(numbers) for incident, numbers in self._counts.items()}
+        return msgspec.msgpack.encode(_Memory(counts, self._labels))
+
+    @classmethod
+    def restore(cls, destinations: tuple[str, ...], region: str, data: bytes) -> Self:
+        """The opposite of :meth:`snapshot`; raises ``ValueError`` on damaged bytes."""
+        try:
+            memory = msgspec.msgpack.decode(data, type=_Memory)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"damaged notices: {error}") from error
+        notices = cls(destinations, region)
+        notices._counts = {incident: Counter(numbers) for incident, numbers in memory.counts.items()}
+        notices._labels = memory.labels
+        return notices
+
+
+def _kind(event: IncidentEvent) -> Kind | None:
+    """Only pages wake people; a ticket is written to the log when it opens and when it closes; a watch is silent."""
+    if event.incident.severity == "page":
+        return event.notify
+    if event.incident.severity == "ticket" and event.event in ("opened", "closed"):
+        return "ticket"
+    return None
+
+
+def retry_at(*, attempts: int, now: float, jitter: float) -> float:
+    """When to try again after ``attempts`` failures: doubling from half a second to a minute.
+
+    ``jitter`` in [0, 1) shortens the wait by up to a half, so that many notices do not knock in step.
+    """
+    wait = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempts - 1, 16))
+    return now + wait * (1.0 - 0.5 * jitter)

@@ -1,0 +1,134 @@
+"""The text of a page: everything that somebody needs at 3 a.m. in its first ten lines (pure)."""
+
+import datetime as dt
+
+from cfa.incident import Incident
+from cfa.notices import Notice
+
+_WORDS = {"trigger": "PAGE", "update": "UPDATE", "resolve": "RESOLVED", "ticket": "TICKET"}
+_LABEL_WIDTH = 13
+
+NEXT_STEPS: tuple[tuple[str, str], ...] = (
+    ("observer_zone", "look at the canaries and the network of that zone first; the store answers everybody else"),
+    ("observer", "look at that canary host first; the store answers everybody else"),
+    ("partition", "look at the partition's leader and replicas; move the leader if one replica is sick"),
+    ("node", "take the node out of service; its replicas are rebuilt elsewhere"),
+    ("router", "take the router out of DNS, then look at its log"),
+    ("table", "look at the table's last changes, capacity and replication groups"),
+    ("zone", "shift traffic away from the zone, then find out why; leaders move by themselves"),
+    ("endpoint", "check DNS, certificate and load balancer of the endpoint; send customers to another endpoint"),
+    ("region", "stop what is being deployed; look at what all zones share: DNS, identity, metadata"),
+)
+"""What to do first, by the most telling part of the scope (first match wins)."""
+
+_REASON_STEPS: tuple[tuple[str, str], ...] = (
+    ("dns_", "the name does not resolve: check the endpoint's DNS records and servers"),
+    ("certificate_", "the certificate is refused: renew or roll back the endpoint's certificate"),
+    ("tls_", "the TLS handshake fails: check the endpoint's certificate and ciphers"),
+)
+
+
+def utc(at: float) -> str:
+    """``2026-11-23 09:00:02Z``."""
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def percent(ratio: float) -> str:
+    """A ratio for people: ``0.5 %``, ``99.995 %``."""
+    return f"{ratio * 100:.6g} %"
+
+
+def where(scope: dict[str, str]) -> str:
+    """``zone az1, endpoint fips``."""
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in scope.items()) or "scope unknown"
+
+
+def headline(notice: Notice) -> str:
+    """The first line, which is unlike that of every other notice."""
+    incident = notice.incident
+    return f"{_WORDS[notice.notify]} {where(incident.scope)} · {utc(notice.at)} · {notice.key}"
+
+
+def page_text(notice: Notice, console_url: str) -> str:
+    """The first line names the page; the next nine answer: what, since when, how much, how sure, where, who, servers, next, links."""
+    incident = notice.incident
+    url = console_url.rstrip("/")
+    lines = (
+        ("What", _what(incident)),
+        ("Since", _since(incident)),
+        ("How much", _how_much(incident)),
+        ("How sure", _how_sure(incident)),
+        ("Where", _reach(incident)),
+        ("Witnesses", _witnesses(incident)),
+        ("Servers say", f"{incident.servers.verdict}: {incident.servers.detail or 'nothing more'}"),
+        ("Do next", next_step(incident) if incident.state == "open" else f"nothing; it ended ({notice.reason})"),
+        ("Links", f"{url}/incidents/{incident.id}  {url}/"),
+    )
+    body = [f"{label:<{_LABEL_WIDTH}}{text}" for label, text in lines]
+    return "\n".join([headline(notice), *body, *_details(incident, notice)])
+
+
+def next_step(incident: Incident) -> str:
+    """What to do first."""
+    worst = max(incident.reasons, key=lambda reason: (incident.reasons[reason], reason), default="")
+    for prefix, step in _REASON_STEPS:
+        if worst.startswith(prefix):
+            return step
+    return next((step for key, step in NEXT_STEPS if key in incident.scope), "open the console and look at the matrix")
+
+
+def _what(incident: Incident) -> str:
+    sides = {"client": "seen by clients only", "server": "seen by servers only", "both": "seen by clients and servers"}
+    connection = f", only {incident.connection} connections" if incident.connection else ""
+    return f"{' and '.join(incident.operations)} fail, {sides[incident.side]}{connection}. {incident.summary}"
+
+
+def _since(incident: Incident) -> str:
+    since = f"{utc(incident.first_failure_at)} (first failed attempt); judged {utc(incident.opened_at)}"
+    if incident.closed_at is None:
+        return since
+    return f"{since}; over {utc(incident.closed_at)} after {incident.closed_at - incident.first_failure_at:.0f} s"
+
+
+def _how_much(incident: Incident) -> str:
+    seen = incident.evidence
+    return (
+        f"{seen.failures} of {seen.attempts} attempts failed: {percent(seen.share)} "
+        f"[{percent(seen.share_low)}, {percent(seen.share_high)}]; {percent(seen.budget_burned)} of the 30-day budget burned"
+    )
+
+
+def _how_sure(incident: Incident) -> str:
+    seen = incident.evidence
+    return (
+        f"evidence {seen.log_evidence:.1f} against a threshold of {seen.log_threshold:.1f} (nats); "
+        f"a fleet that just meets its objective would show this once in {seen.would_happen_once_in_years:.3g} years"
+    )
+
+
+def _reach(incident: Incident) -> str:
+    reach = incident.blast_radius
+    return (
+        f"{where(incident.scope)}; endpoints {_listed(reach.endpoints)}; operations {_listed(reach.operations)}; "
+        f"tables {_listed(reach.tables)}; {reach.partitions} partitions; {percent(reach.share_of_region)} of the region"
+    )
+
+
+def _witnesses(incident: Incident) -> str:
+    seen = incident.witnesses
+    return f"failing for {_listed(seen.bad)}; fine for {_listed(seen.good)}; not believed: {_listed(seen.recused)}"
+
+
+def _details(incident: Incident, notice: Notice) -> list[str]:
+    reasons = sorted(incident.reasons.items(), key=lambda item: (-item[1], item[0]))[:8]
+    how = ", ".join(f"{reason} ×{count}" for reason, count in reasons) or "-"
+    examples = [
+        f"  {utc(one.at)} {one.host} {one.endpoint} {one.operation} {one.reason} {one.request_id or ''}".rstrip()
+        for one in incident.examples[:3]
+    ]
+    return [f"{'How':<{_LABEL_WIDTH}}{how}", f"{'Why told':<{_LABEL_WIDTH}}{notice.reason}", *examples]
+
+
+def _listed(names: tuple[str, ...], most: int = 6) -> str:
+    shown = ", ".join(names[:most]) or "none"
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

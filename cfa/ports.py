@@ -1,0 +1,67 @@
+"""What the engine needs of the judgement and of the collector (pure)."""
+
+from typing import Protocol
+
+from cfa.config import CfaConfig
+from cfa.incident import Incident, IncidentEvent
+from collector.series import FeedEntry
+
+
+class Judge(Protocol):
+    """An instance of :class:`cfa.judgement.Judgement`."""
+
+    def step(self, entry: FeedEntry) -> list[IncidentEvent]:
+        """Takes one entry in."""
+        ...
+
+    def tick(self, at: float) -> list[IncidentEvent]:
+        """Nothing arrived until ``at``."""
+        ...
+
+    def incidents(self) -> list[Incident]:
+        """Open incidents and those closed lately."""
+        ...
+
+    def status(self, at: float) -> dict[str, object]:
+        """The body of ``GET /v1/status``."""
+        ...
+
+    def availability(self, at: float) -> list[dict[str, object]]:
+        """The ``availability`` part of the status."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """Everything that a restore needs."""
+        ...
+
+
+class JudgeFactory(Protocol):
+    """The judgement's class: makes a new one, or one from a snapshot."""
+
+    def __call__(self, config: CfaConfig) -> Judge:
+        """A judgement that has seen nothing."""
+        ...
+
+    def restore(self, config: CfaConfig, data: bytes) -> Judge:
+        """The judgement as it was; raises ``ValueError`` when the bytes are damaged or of another version."""
+        ...
+
+
+class FeedUnavailable(Exception):
+    """The collector did not answer, or not with a feed; the text says why."""
+
+
+class FeedGap(Exception):
+    """The entries after the cursor are no longer kept; ``oldest`` is the first that is."""
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(f"the collector's oldest entry is {oldest}")
+        self.oldest = oldest
+
+
+class Feed(Protocol):
+    """Where entries come from."""
+
+    async def read(self, after: int, *, limit: int, wait_seconds: float) -> list[FeedEntry]:
+        """Entries after the cursor, oldest first; raises :class:`FeedUnavailable` or :class:`FeedGap`."""
+        ...

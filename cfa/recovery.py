@@ -1,0 +1,40 @@
+"""What a restarted judgement must set right: incidents that it no longer knows, cells that have answered before (pure)."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cfa.incident import Incident, IncidentEvent, TimelineEntry
+from collector.observation import Outcome, Vantage
+from collector.series import FeedEntry
+
+Cell = tuple[str, str, str, str]
+"""Zone, endpoint, operation and connection of one cell of the matrix."""
+
+STATE_LOST = "judgement_state_lost"
+
+
+def answered_cells(entry: FeedEntry) -> set[Cell]:
+    """The cells in which a canary got an answer (a throttle is one; a refused connection is not)."""
+    if entry.vantage is not Vantage.CANARY:
+        return set()
+    return {
+        (reading.series.zone, reading.series.endpoint, reading.series.operation.value, reading.series.connection.value)
+        for reading in entry.readings
+        if reading.series.endpoint is not None and reading.series.connection is not None
+        if any(n and (outcome is Outcome.SUCCESS or outcome.is_excluded) for outcome, n in reading.counts.items())
+    }
+
+
+def orphans(stored: Iterable[Incident], known: Iterable[Incident], at: float) -> list[IncidentEvent]:
+    """Ends every stored open incident that the judgement does not know: whoever was paged is told that it is over."""
+    names = {incident.id for incident in known}
+    return [_ended(incident, at) for incident in stored if incident.state == "open" and incident.id not in names]
+
+
+def _ended(incident: Incident, at: float) -> IncidentEvent:
+    entry = TimelineEntry(at=at, event="closed", severity=incident.severity, reason=STATE_LOST)
+    closed = replace(
+        incident, state="closed", closed_at=at, closed_reason=STATE_LOST, timeline=(*incident.timeline, entry)
+    )
+    paged = incident.paged_at is not None
+    return IncidentEvent(incident=closed, event="closed", at=at, reason=STATE_LOST, notify="resolve" if paged else None)

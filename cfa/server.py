@@ -1,0 +1,88 @@
+"""The judgement as one long-running part: engine, outbox and API together (shell)."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from cfa.api import Api
+from cfa.config import CfaConfig
+from cfa.destinations.alertmanager import AlertmanagerDestination
+from cfa.destinations.log import LogDestination
+from cfa.destinations.port import Destination
+from cfa.destinations.webhook import WebhookDestination
+from cfa.engine import Engine
+from cfa.feed import CollectorClient
+from cfa.judgement import Judgement
+from cfa.metrics import CfaMetrics
+from cfa.outbox import Outbox
+from cfa.ports import JudgeFactory
+from cfa.state import StateStore
+
+logger = logging.getLogger("cfa")
+
+PAGES_FILE = "pages.log"
+
+
+def destinations(config: CfaConfig) -> list[Destination]:
+    """The log first, then what is configured; a second of a kind is named ``webhook-2``."""
+    log_path = next((one.url for one in config.destinations if one.kind == "log" and one.url), None)
+    found: list[Destination] = [LogDestination(_path(config, log_path), config.console_url)]
+    names: dict[str, int] = {}
+    for one in config.destinations:
+        if one.kind == "log":
+            continue
+        names[one.kind] = names.get(one.kind, 0) + 1
+        name = one.kind if names[one.kind] == 1 else f"{one.kind}-{names[one.kind]}"
+        kind = WebhookDestination if one.kind == "webhook" else AlertmanagerDestination
+        found.append(kind(name, one.url, config.console_url, one.token_file))
+    return found
+
+
+def _path(config: CfaConfig, url: str | None) -> Path:
+    return config.data_dir / PAGES_FILE if url is None else Path(url.removeprefix("file://"))
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=30.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=128).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: JudgeFactory = Judgement) -> None:
+    """Runs until cancelled. ``ready`` is set when the API listens (``GET /ready`` says when it also judges).
+
+    Raises ``OSError`` when the port is taken or the data folder cannot be written.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        store = stack.enter_context(StateStore(config.data_dir / "cfa.sqlite"))
+        await store.run(store.forget_old, time.time())
+        collector = CollectorClient(config.collector, config.collector_token_file)
+        stack.push_async_callback(collector.close)
+        places = destinations(config)
+        for place in places:
+            stack.push_async_callback(place.close)
+        engine = await Engine.open(config, store, collector, judgement, tuple(one.name for one in places))
+        outbox = Outbox(store, places)
+        engine.on_told(outbox.wake)
+        registry = CollectorRegistry()
+        metrics = CfaMetrics(engine, outbox)
+        registry.register(metrics)
+        api = Api(engine, store, metrics, registry, collector)
+        await stack.enter_async_context(_listening(api.application(), config.host, config.port))
+        logger.info("judging on http://%s:%d from entry %d", config.host, config.port, engine.cursor)
+        if ready is not None:
+            ready.set()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(engine.run(), name="cfa-engine")
+            tasks.create_task(outbox.run(), name="cfa-outbox")

@@ -1,0 +1,263 @@
+"""What the judgement's process must not lose: cursor, incidents, outbox, snapshots, in one SQLite file (shell).
+
+All of one batch's effects are one transaction. WAL with ``synchronous=NORMAL``: kill -9 loses nothing; a power cut may
+lose the newest transactions, and the feed is then read again from the older cursor.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, Self, TypeVar
+
+import msgspec
+
+from cfa.incident import Incident
+from cfa.notices import ABANDON_AFTER_SECONDS, Notice
+
+SNAPSHOTS_KEPT = 3
+RETENTION_SECONDS = 400 * 86400.0
+"""Closed incidents and their pages are kept for a year and a month, so that last year's week can be reported."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS incidents (
+    id TEXT PRIMARY KEY, opened_at REAL NOT NULL, closed_at REAL, severity TEXT NOT NULL, changed_at REAL NOT NULL,
+    body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, incident TEXT NOT NULL, notify TEXT NOT NULL, n INTEGER NOT NULL,
+    destination TEXT NOT NULL, at REAL NOT NULL, created_at REAL NOT NULL, body BLOB NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL DEFAULT 0, delivered_at REAL, abandoned_at REAL,
+    last_error TEXT, UNIQUE (incident, notify, n, destination));
+CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (destination, number)
+    WHERE delivered_at IS NULL AND abandoned_at IS NULL;
+CREATE TABLE IF NOT EXISTS snapshots (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, cursor INTEGER NOT NULL, received_at REAL NOT NULL,
+    judgement BLOB NOT NULL, notices BLOB NOT NULL, answered BLOB NOT NULL);
+PRAGMA user_version = 1;
+"""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The judgement's whole state after the entry at ``cursor``, received at ``received_at``."""
+
+    cursor: int
+    received_at: float
+    judgement: bytes
+    notices: bytes
+    answered: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """All that one batch of the feed (or one tick) changed; applied whole or not at all."""
+
+    cursor: int
+    received_at: float
+    incidents: tuple[tuple[float, Incident], ...] = ()
+    notices: tuple[Notice, ...] = ()
+    snapshot: Snapshot | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A notice that its destination has not taken yet."""
+
+    number: int
+    created_at: float
+    attempts: int
+    next_at: float
+    notice: Notice
+
+
+class StateStore:
+    """The file, behind one thread of its own: a slow disk delays neither the API nor a delivery in flight.
+
+    The methods are plain and blocking; call them as ``await store.run(store.apply, …)``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cfa-state")
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(_SCHEMA)
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs one of this store's methods on its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Waits for the work in hand, then closes the file."""
+        self._thread.shutdown(wait=True)
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def apply(self, commit: Commit, now: float) -> int:
+        """Writes one commit; the number of notices that were new. Replayed notices and older incident states change nothing."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)",
+                [("cursor", commit.cursor), ("received_at", commit.received_at)],
+            )
+            for changed_at, incident in commit.incidents:
+                self._keep_incident(changed_at, incident)
+            new = sum(self._keep_notice(notice, now) for notice in commit.notices)
+            if commit.snapshot is not None:
+                self._keep_snapshot(commit.snapshot)
+        return new
+
+    def _keep_incident(self, changed_at: float, incident: Incident) -> None:
+        row = (incident.id, incident.opened_at, incident.closed_at, incident.severity, changed_at)
+        self._db.execute(
+            "INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET closed_at = excluded.closed_at, "
+            "severity = excluded.severity, changed_at = excluded.changed_at, body = excluded.body "
+            "WHERE excluded.changed_at >= incidents.changed_at",
+            (*row, msgspec.json.encode(incident)),
+        )
+
+    def _keep_notice(self, notice: Notice, now: float) -> int:
+        identity = (notice.incident.id, notice.notify, notice.n, notice.destination)
+        return self._db.execute(
+            "INSERT OR IGNORE INTO outbox (incident, notify, n, destination, at, created_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*identity, notice.at, now, msgspec.json.encode(notice)),
+        ).rowcount
+
+    def _keep_snapshot(self, snapshot: Snapshot) -> None:
+        self._db.execute(
+            "INSERT INTO snapshots (cursor, received_at, judgement, notices, answered) VALUES (?, ?, ?, ?, ?)",
+            (snapshot.cursor, snapshot.received_at, snapshot.judgement, snapshot.notices, snapshot.answered),
+        )
+        self._db.execute(
+            "DELETE FROM snapshots WHERE number <= (SELECT MAX(number) FROM snapshots) - ?", (SNAPSHOTS_KEPT,)
+        )
+
+    def snapshots(self) -> list[Snapshot]:
+        """The kept snapshots, newest first: an unreadable one is followed by an older one."""
+        rows = self._db.execute(
+            "SELECT cursor, received_at, judgement, notices, answered FROM snapshots ORDER BY number DESC"
+        )
+        return [
+            Snapshot(cursor=cursor, received_at=at, judgement=judgement, notices=notices, answered=answered)
+            for cursor, at, judgement, notices, answered in rows
+        ]
+
+    def heads(self, destination: str, limit: int = 200) -> list[Pending]:
+        """The oldest waiting notice of every incident, whether its time has come or not; nothing overtakes it."""
+        rows = self._db.execute(
+            "SELECT MIN(number), created_at, attempts, next_at, body FROM outbox WHERE destination = ? "
+            "AND delivered_at IS NULL AND abandoned_at IS NULL GROUP BY incident ORDER BY next_at LIMIT ?",
+            (destination, limit),
+        )
+        return [
+            Pending(
+                number=number,
+                created_at=created_at,
+                attempts=attempts,
+                next_at=next_at,
+                notice=msgspec.json.decode(body, type=Notice),
+            )
+            for number, created_at, attempts, next_at, body in rows
+        ]
+
+    def delivered(self, number: int, now: float) -> None:
+        """Its destination took the notice."""
+        self._db.execute(
+            "UPDATE outbox SET attempts = attempts + 1, delivered_at = ?, last_error = NULL WHERE number = ?",
+            (now, number),
+        )
+
+    def failed(self, number: int, *, error: str, next_at: float, now: float) -> bool:
+        """One attempt failed; true when the notice is so old that it is abandoned."""
+        self._db.execute(
+            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, next_at = ?, "
+            "abandoned_at = CASE WHEN created_at < ? THEN ? END WHERE number = ?",
+            (error[:500], next_at, now - ABANDON_AFTER_SECONDS, now, number),
+        )
+        row = self._db.execute("SELECT abandoned_at IS NOT NULL FROM outbox WHERE number = ?", (number,)).fetchone()
+        return bool(row and row[0])
+
+    def abandon_unknown(self, destinations: tuple[str, ...], now: float) -> int:
+        """Gives up what was meant for destinations that are no longer configured; how many."""
+        marks = ",".join("?" * len(destinations))
+        return self._db.execute(
+            "UPDATE outbox SET abandoned_at = ?, last_error = 'no longer configured' "  # noqa: S608 -- only marks are joined
+            f"WHERE delivered_at IS NULL AND abandoned_at IS NULL AND destination NOT IN ({marks})",
+            (now, *destinations),
+        ).rowcount
+
+    def pending_counts(self) -> dict[str, int]:
+        """How many notices wait, per destination."""
+        return dict(
+            self._db.execute(
+                "SELECT destination, COUNT(*) FROM outbox WHERE delivered_at IS NULL AND abandoned_at IS NULL GROUP BY destination"
+            ).fetchall()
+        )
+
+    def told(self, destination: str) -> list[Notice]:
+        """The newest delivered notice of every incident whose trigger was told here and whose resolve does not exist yet."""
+        rows = self._db.execute(
+            "SELECT body, MAX(number) FROM outbox WHERE destination = ? AND delivered_at IS NOT NULL AND notify != 'ticket' "
+            "AND incident NOT IN (SELECT incident FROM outbox WHERE notify = 'resolve') GROUP BY incident",
+            (destination,),
+        )
+        return [msgspec.json.decode(body, type=Notice) for body, _ in rows]
+
+    def pages(self, since: float, limit: int = 1000) -> list[dict[str, Any]]:
+        """``GET /v1/pages``: what was (or will be) told to people, newest first; tickets are not pages."""
+        rows = self._db.execute(
+            "SELECT incident, notify, n, destination, at, created_at, delivered_at, attempts, last_error, abandoned_at "
+            "FROM outbox WHERE notify != 'ticket' AND created_at >= ? ORDER BY number DESC LIMIT ?",
+            (since, limit),
+        )
+        names = ("incident", "event", "n", "destination", "at", "created_at", "delivered_at", "attempts", "last_error")
+        return [
+            {**dict(zip(names, row, strict=False)), "severity": "page", "abandoned": row[-1] is not None}
+            for row in rows
+        ]
+
+    def incidents(self, since: float = 0.0, until: float = 1e18, limit: int = 1000) -> list[Incident]:
+        """Incidents that were open at some time in ``[since, until)``, newest first."""
+        rows = self._db.execute(
+            "SELECT body FROM incidents WHERE opened_at < ? AND (closed_at IS NULL OR closed_at >= ?) "
+            "ORDER BY opened_at DESC, id DESC LIMIT ?",
+            (until, since, limit),
+        )
+        return [msgspec.json.decode(body, type=Incident) for (body,) in rows]
+
+    def open_incidents(self) -> list[Incident]:
+        """All incidents that are open, newest first."""
+        rows = self._db.execute("SELECT body FROM incidents WHERE closed_at IS NULL ORDER BY opened_at DESC, id DESC")
+        return [msgspec.json.decode(body, type=Incident) for (body,) in rows]
+
+    def pages_by_event(self) -> dict[str, int]:
+        """How many notices of each kind were planned for the log, which gets every page once."""
+        return dict(
+            self._db.execute("SELECT notify, COUNT(*) FROM outbox WHERE destination = 'log' GROUP BY notify").fetchall()
+        )
+
+    def incident(self, name: str) -> Incident | None:
+        """One incident by its id."""
+        row = self._db.execute("SELECT body FROM incidents WHERE id = ?", (name,)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=Incident)
+
+    def forget_old(self, now: float) -> None:
+        """Deletes what is older than the retention."""
+        old = (now - RETENTION_SECONDS,)
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM incidents WHERE closed_at < ?", old)
+            self._db.execute("DELETE FROM outbox WHERE created_at < ?", old)
