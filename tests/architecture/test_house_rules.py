@@ -69,7 +69,7 @@ def test_rooms_import_only_along_the_arrows() -> None:
         room = module_name(path).split(".")[0]
         for name in imported(tree):
             other = name.split(".")[0]
-            if other in ROOMS and other != room and room != "fivenines":
+            if other in ROOMS and room not in (other, "fivenines"):
                 allowed = MAY_IMPORT[room]
                 if (
                     not any(name == contract or name.startswith(f"{contract}.") for contract in allowed)
