@@ -1,0 +1,144 @@
+"""One attempt (shell): resolve, connect, handshake, send, receive; each step timed, none repeated, one deadline for all."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from canary.classify import errno_reason, timeout_reason, verify_reason
+from canary.config import EndpointConfig
+from canary.connection import ConnectionLost, HttpConnection, MalformedHttp, open_http, open_tcp
+from canary.network import Network
+from canary.pool import Pool
+from canary.resolver import Places, Resolver
+from canary.trace import AttemptFailed, Trace
+from collector.observation import Connection, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What an attempt is to do. ``turn`` picks the address; ``build`` makes the request for a Host header."""
+
+    endpoint: EndpointConfig
+    connection: Connection
+    turn: int
+    build: Callable[[str], bytes]
+    deadline: float
+
+
+class Asker:
+    """Carries out one host's attempts."""
+
+    def __init__(self, resolver: Resolver, network: Network, pool: Pool, tls: ssl.SSLContext | None) -> None:
+        self._resolver = resolver
+        self._network = network
+        self._pool = pool
+        self._tls = tls
+
+    async def attempt(self, errand: Errand) -> Trace:
+        """Everything that the attempt learned; a failure is in it, never raised."""
+        loop = asyncio.get_running_loop()
+        trace = Trace()
+        try:
+            async with asyncio.timeout_at(errand.deadline):
+                await self._go(loop, errand, trace)
+        except TimeoutError:
+            trace.fail(timeout_reason(trace.phase))
+        except AttemptFailed as failure:
+            trace.fail(failure.reason, failure.detail)
+        except ssl.SSLCertVerificationError as error:
+            trace.fail(verify_reason(error.verify_code), error.verify_message)
+        except ssl.SSLError as error:
+            trace.fail("tls_error", error.reason or str(error))
+        except MalformedHttp as error:
+            trace.fail("malformed_http", str(error))
+        except ConnectionLost as error:
+            trace.fail("connection_closed", str(error))
+        except OSError as error:
+            trace.fail(errno_reason(error.errno, trace.phase), str(error))
+        trace.ended = loop.time()
+        return trace
+
+    async def _go(self, loop: asyncio.AbstractEventLoop, errand: Errand, trace: Trace) -> None:
+        pooled = errand.connection is Connection.POOLED
+        places = self._pool.places(errand.endpoint.name) if pooled else None
+        if places is None:
+            places = await self.resolve(errand.endpoint, trace)
+            if pooled:
+                self._pool.learn(errand.endpoint.name, places)
+        ip, port = places[errand.turn % len(places)]
+        trace.address = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        slot = (errand.endpoint.name, ip, port)
+        connection = self._pool.take(slot, loop.time()) if pooled else None
+        if connection is None:
+            connection = await self._connect(loop, errand, trace, ip, port)
+        try:
+            await self._exchange(loop, connection, errand.build(_host_header(errand.endpoint, port)), trace)
+        except BaseException:
+            connection.abort()
+            raise
+        if pooled and connection.usable:
+            self._pool.give(slot, connection, loop.time())
+        else:
+            connection.abort()
+
+    async def resolve(self, endpoint: EndpointConfig, trace: Trace) -> Places:
+        """Ask the name server now."""
+        loop = asyncio.get_running_loop()
+        trace.phase = Phase.DNS
+        began = loop.time()
+        await self._network.name_service()
+        places = await self._resolver.places(endpoint)
+        trace.dns_ms = (loop.time() - began) * 1000
+        return places
+
+    async def _connect(
+        self, loop: asyncio.AbstractEventLoop, errand: Errand, trace: Trace, ip: str, port: int
+    ) -> HttpConnection:
+        address = trace.address or ""
+        trace.phase = Phase.TCP
+        began = loop.time()
+        self._network.refuse_if_sick()
+        await self._network.outbound(address)
+        sock = await open_tcp(loop, ip, port)
+        try:
+            await self._network.inbound(address)
+        except BaseException:
+            sock.close()
+            raise
+        connected = loop.time()
+        trace.tcp_ms = (connected - began) * 1000
+        tls = self._tls if errand.endpoint.tls else None
+        if tls is not None:
+            trace.phase = Phase.TLS
+        connection = await open_http(loop, sock, tls, errand.endpoint.host)
+        if tls is not None:
+            trace.tls_ms = (loop.time() - connected) * 1000
+        return connection
+
+    async def _exchange(
+        self, loop: asyncio.AbstractEventLoop, connection: HttpConnection, request: bytes, trace: Trace
+    ) -> None:
+        address = trace.address or ""
+        trace.phase = Phase.SEND
+        began = loop.time()
+        await self._network.outbound(address)
+        trace.phase = Phase.WAIT
+        response = await connection.ask(request)
+        await self._network.inbound(address)
+        trace.http_ms = (loop.time() - began) * 1000
+        trace.phase = Phase.HTTP
+        trace.status, trace.headers, trace.body = response.status, response.headers, response.body
+
+
+def _host_header(endpoint: EndpointConfig, port: int) -> str:
+    """As SDKs write it: the port only when it is not the scheme's own."""
+    return endpoint.host if port == (443 if endpoint.tls else 80) else f"{endpoint.host}:{port}"
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Verifies certificate and host name; no session is ever resumed, so that a fresh handshake is a whole one."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.options |= ssl.OP_NO_TICKET
+    context.set_alpn_protocols(["http/1.1"])
+    return context

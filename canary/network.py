@@ -1,0 +1,71 @@
+"""What goes between one host and the world, with the faults that are in force (shell)."""
+
+import asyncio
+import errno
+import os
+import random
+from collections.abc import Mapping
+
+from canary.faults import FREE, Component, Fault, Toll, is_sick, skew_seconds, toll
+from canary.path import Map
+
+
+class Network:
+    """One host's network. Without faults in force it costs one comparison a message."""
+
+    def __init__(self, host: Component, faults: Mapping[str, Fault], paths: Map, seed: object = None) -> None:
+        self._host = host
+        self._faults = faults
+        self._paths = paths
+        self._random = random.Random(f"{host.name}/{seed}")
+
+    @property
+    def sick(self) -> bool:
+        """Nothing gets out of this host (but its reports)."""
+        return bool(self._faults) and is_sick(self._faults.values(), self._host.name)
+
+    @property
+    def skew_seconds(self) -> float:
+        """How far the wall clock is off."""
+        return skew_seconds(self._faults.values(), self._host.name) if self._faults else 0.0
+
+    def refuse_if_sick(self) -> None:
+        """A connect from a sick host fails at once."""
+        if self.sick:
+            raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
+
+    async def name_service(self) -> None:
+        """A question to the name server leaves the host; a sick host's is never answered."""
+        if self.sick:
+            await _silence()
+
+    async def outbound(self, address: str) -> None:
+        """A message leaves for ``address``: returns when it would arrive, never if it is lost."""
+        if self._faults:
+            await self._pass(address, outbound=True)
+
+    async def inbound(self, address: str) -> None:
+        """An answer from ``address``: returns when it would be here, never if it is lost."""
+        if self._faults:
+            await self._pass(address, outbound=False)
+
+    async def _pass(self, address: str, *, outbound: bool) -> None:
+        if self.sick:
+            await _silence()
+        toll = self._toll(address, outbound=outbound)
+        if toll.delay_seconds:
+            await asyncio.sleep(toll.delay_seconds)
+        if toll.lost:
+            await _silence()
+
+    def _toll(self, address: str, *, outbound: bool) -> Toll:
+        router = self._paths.component_at(address)
+        if router is None:
+            return FREE
+        ends = (self._host, router) if outbound else (router, self._host)
+        return toll(self._faults.values(), *ends, self._random.random)
+
+
+async def _silence() -> None:
+    """Wait for what never comes; the attempt's deadline ends it."""
+    await asyncio.get_running_loop().create_future()

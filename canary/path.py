@@ -1,0 +1,47 @@
+"""Which router, which node, which zones an attempt went through, as far as is known (pure)."""
+
+from dataclasses import dataclass
+
+from canary.config import CanaryConfig
+from canary.faults import Component
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way of one attempt; None where nobody said."""
+
+    router: str | None = None
+    router_zone: str | None = None
+    node: str | None = None
+    node_zone: str | None = None
+    partition: str | None = None
+
+
+class Map:
+    """What the configuration says about addresses and names."""
+
+    def __init__(self, config: CanaryConfig) -> None:
+        self._router_at = {hop.address: hop.router for hop in config.path_hops}
+        self._zone_of = {hop.router: hop.zone for hop in config.path_hops}
+        self._prefixes = tuple((f"{zone}-", zone) for zone in config.zones)
+
+    def component_at(self, address: str) -> Component | None:
+        """The router behind ``IP:port``, if the configuration knows it."""
+        router = self._router_at.get(address)
+        return Component(router, self._zone_of[router], "router") if router else None
+
+    def path(self, address: str | None, headers: dict[str, str], partition: str | None) -> Path:
+        """The way of an attempt: the address says which router was meant, the answer's headers correct it."""
+        router = headers.get("x-router") or (self._router_at.get(address) if address else None)
+        node = headers.get("x-replica") or None
+        return Path(
+            router,
+            self._zone_of.get(router) if router else None,
+            node,
+            self._node_zone(node) if node else None,
+            headers.get("x-partition") or partition,
+        )
+
+    def _node_zone(self, node: str) -> str | None:
+        """Nodes are named after a zone that is configured; any other name says nothing."""
+        return next((zone for prefix, zone in self._prefixes if node.startswith(prefix)), None)

@@ -1,0 +1,36 @@
+"""What one attempt learned on its way, filled in step by step (pure)."""
+
+from dataclasses import dataclass, field
+
+from canary.classify import Verdict, failed
+from collector.observation import Phase
+
+
+class AttemptFailed(Exception):
+    """A step could not be done: a reason of the outcome table."""
+
+    def __init__(self, reason: str, detail: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Trace:
+    """Times in milliseconds. ``phase`` is the step under way; ``verdict`` is set when one failed."""
+
+    phase: Phase = Phase.DNS
+    address: str | None = None
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    dns_ms: float | None = None
+    tcp_ms: float | None = None
+    tls_ms: float | None = None
+    http_ms: float | None = None
+    ended: float = 0.0
+    verdict: Verdict | None = None
+
+    def fail(self, reason: str, detail: str | None = None) -> None:
+        """The step under way failed."""
+        self.verdict = failed(reason, self.phase, detail)
