@@ -5,6 +5,7 @@ They retry as an SDK does (three attempts, the next router each time): they are 
 
 import asyncio
 import contextlib
+import hashlib
 import hmac
 import itertools
 import json
@@ -16,8 +17,8 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from canary.signing import Signer
 
+from canary.signature import CONTENT_TYPE, Signer
 from fivenines import secrets
 from fivenines.config import TrafficConfig
 
@@ -35,7 +36,7 @@ class Applications:
         self._session = session
         self._routers = itertools.cycle(config.routers)
         secret = secrets.read(config.secret_access_key_file) or ""
-        self._signer = Signer(access_key_id=config.access_key_id, secret_access_key=secret, region="local")
+        self._signer = Signer(config.access_key_id, secret, "local")
         self._random = random.Random(2015)
         self.calls = {"ok": 0, "throttled": 0, "failed": 0}
 
@@ -51,7 +52,15 @@ class Applications:
     async def _attempt(self, operation: str, body: bytes) -> str:
         url = next(self._routers)
         target = f"DynamoDB_20120810.{operation}"
-        headers = self._signer.sign(host=url.removeprefix("http://"), target=target, body=body, at=time.time())
+        digest = hashlib.sha256(body).hexdigest()
+        host = url.removeprefix("http://")
+        date, authorization = self._signer.sign(host=host, target=target, body_sha256=digest, at=time.time())
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "X-Amz-Target": target,
+            "X-Amz-Date": date,
+            "Authorization": authorization,
+        }
         try:
             async with self._session.post(url, data=body, headers=headers) as answer:
                 reply = await answer.read()
