@@ -141,6 +141,11 @@ class Replica:
         lead = self._s.lead
         return lead is not None and leading.established(self._s, lead, at)
 
+    def holds_lease(self, at: float) -> bool:
+        """Whether it leads under a valid lease (it may still be catching up with what earlier leaders committed)."""
+        lead = self._s.lead
+        return lead is not None and lead.lease.valid(at)
+
     @property
     def role(self) -> str:
         """``follower``, ``candidate`` or ``leader``."""
