@@ -33,11 +33,12 @@ _VALUE_KEY = re.compile(r":[A-Za-z0-9_]+\Z")
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """A parsed expression and the placeholders that it uses."""
+    """A parsed expression, the placeholders that it uses, and the first steps of its paths."""
 
     tree: Any
     names: frozenset[str]
     values: frozenset[str]
+    tops: frozenset[str]
 
 
 def _parse(kind: str, text: str) -> Parsed:
@@ -49,7 +50,7 @@ def _parse(kind: str, text: str) -> Parsed:
     else:
         parser = ConditionParser(kind, text)
     tree = parser.parse()
-    return Parsed(tree, frozenset(parser.names), frozenset(parser.values))
+    return Parsed(tree, frozenset(parser.names), frozenset(parser.values), frozenset(parser.tops))
 
 
 _remembered = lru_cache(maxsize=_REMEMBERED_EXPRESSIONS)(_parse)

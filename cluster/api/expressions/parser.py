@@ -18,6 +18,7 @@ class Parser:
         self.position = 0
         self.names: set[str] = set()
         self.values: set[str] = set()
+        self.tops: set[str] = set()
         self._nesting = 0
         self._operators = 0
 
@@ -93,7 +94,9 @@ class Parser:
 
     def path(self) -> Path:
         """Read a document path."""
-        steps: list[str | int] = [self._name()]
+        top = self._name()
+        self.tops.add(top)
+        steps: list[str | int] = [top]
         while True:
             if self.accept("."):
                 steps.append(self._name())
