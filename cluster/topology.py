@@ -62,6 +62,11 @@ class Zone:
     transport: Address
     admin: Address
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The names of all that runs here."""
+        return (self.memds, *(router.name for router in self.routers), *(node.name for node in self.nodes))
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:

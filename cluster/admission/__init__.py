@@ -1,0 +1,1 @@
+"""Admission: how much a partition may be asked a second."""

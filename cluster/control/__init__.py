@@ -1,0 +1,1 @@
+"""Control: the catalogue of tables, and the admin API of a zone."""

@@ -1,0 +1,35 @@
+"""The tables that exist from the start are put into the catalogue by whoever leads it (shell)."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from cluster.config import ClusterConfig
+from cluster.control import catalogue
+from cluster.node import StorageNode
+from cluster.routing.messages import Refused, WriteItem
+
+logger = logging.getLogger("cluster")
+
+LOOK_SECONDS = 0.5
+WRITE_SECONDS = 2.0
+
+
+async def keep_tables(config: ClusterConfig, node: Callable[[], StorageNode | None]) -> None:
+    """Whenever the node leads the catalogue, see to it that it holds the configured tables; until cancelled."""
+    complete: StorageNode | None = None
+    while True:
+        found = node()
+        group = found.groups.get(catalogue.GROUP) if found else None
+        if found is not None and group is not None and found is not complete and group.leads():
+            names = [table.name for table in found.tables()]
+            wanted = catalogue.missing(config, names, at=time.time(), nonce=secrets.token_hex(4))
+            for table in wanted:
+                request = WriteItem(catalogue.GROUP, catalogue.item_key(table.name), catalogue.creation(table))
+                answer = await group.answer(request, asyncio.get_running_loop().time() + WRITE_SECONDS)
+                logger.info("table %s: %s", table.name, answer.kind if isinstance(answer, Refused) else "created")
+            if not wanted:
+                complete = found
+        await asyncio.sleep(LOOK_SECONDS)

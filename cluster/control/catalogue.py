@@ -1,0 +1,107 @@
+"""The catalogue: all tables, kept as the items of a table of its own, in one replication group over all zones (pure)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from cluster.config import ClusterConfig
+from cluster.ports import (
+    ErrorKind,
+    Item,
+    ItemKey,
+    KeyAttribute,
+    Partition,
+    StoreError,
+    Table,
+    WriteRequest,
+    WriteResult,
+)
+from cluster.topology import key_hash, replica_names
+
+NAME = "catalogue"
+GROUP = f"{NAME}/0"
+RING_END = 2**64 - 1
+"""The last position of the ring (and the ``end`` of the last partition, which holds it: 2^64 has no place in 64 bits)."""
+_ATTRIBUTE = "table"
+
+
+def group_of(table: Table, partition: Partition) -> str:
+    """The replication group of a partition."""
+    return f"{table.id}/{partition.id}"
+
+
+def catalogue_table(config: ClusterConfig) -> Table:
+    """The table that holds the tables: one partition, on the first storage node of each zone."""
+    partition = Partition("0", 0, RING_END, replica_names(config, 0))
+    key = KeyAttribute("name", "S")
+    return Table(name=NAME, id=NAME, hash_key=key, range_key=None, partitions=(partition,), created_at=0.0)
+
+
+def item_key(table_name: str) -> ItemKey:
+    """Where a table's item is in the catalogue."""
+    return ItemKey(table_name.encode())
+
+
+def place(config: ClusterConfig, count: int) -> tuple[Partition, ...]:
+    """``count`` partitions that cut the ring evenly, each on three nodes."""
+    cuts = [i * 2**64 // count for i in range(count)] + [RING_END]
+    return tuple(Partition(str(i), cuts[i], cuts[i + 1], replica_names(config, i)) for i in range(count))
+
+
+def partition_of(table: Table, position: int) -> Partition:
+    """The partition that holds a position of the ring."""
+    for partition in reversed(table.partitions):
+        if partition.start <= position:
+            return partition
+    return table.partitions[0]
+
+
+def locate(table: Table, partition_key: bytes) -> Partition:
+    """The partition that holds a partition key."""
+    return partition_of(table, key_hash(partition_key))
+
+
+def creation(table: Table) -> WriteRequest:
+    """The write that adds a table to the catalogue."""
+    return WriteRequest(operation="CreateTable", parameters={_ATTRIBUTE: msgspec.to_builtins(table)})
+
+
+def deletion() -> WriteRequest:
+    """The write that takes a table out of the catalogue."""
+    return WriteRequest(operation="DeleteTable", parameters={})
+
+
+def evaluate(request: WriteRequest, table: Table, old: Item | None) -> WriteResult:  # noqa: ARG001 (of type Evaluate)
+    """What a creation or a deletion makes of a table's item; raises :class:`StoreError`."""
+    if request.operation == "CreateTable":
+        if old is not None:
+            raise StoreError(ErrorKind.TABLE_EXISTS, "Table already exists")
+        return WriteResult(old=None, new=request.parameters)
+    if old is None:
+        raise StoreError(ErrorKind.NO_SUCH_TABLE, "no such table")
+    return WriteResult(old=old, new=None)
+
+
+def table_in(item: dict[str, Any]) -> Table:
+    """The table in an item of the catalogue."""
+    return msgspec.convert(item[_ATTRIBUTE], Table)
+
+
+def missing(config: ClusterConfig, existing: Iterable[str], *, at: float, nonce: str) -> list[Table]:
+    """Tables that the configuration wants from the start and the catalogue does not hold yet."""
+    names = set(existing)
+    return [
+        Table(
+            name=wanted.name,
+            id=f"{wanted.name}-{nonce}",
+            hash_key=KeyAttribute("pk", "S"),
+            range_key=KeyAttribute("sk", "S") if wanted.sort_key else None,
+            partitions=place(config, wanted.partitions),
+            created_at=at,
+            read_units_per_partition=wanted.read_units_per_partition,
+            write_units_per_partition=wanted.write_units_per_partition,
+        )
+        for wanted in config.tables
+        if wanted.name not in names
+    ]

@@ -1,0 +1,293 @@
+"""A storage node: its disk, the replicas it hosts, and the timers that drive them (shell)."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import msgspec
+
+from cluster.control import catalogue
+from cluster.disk import Disk
+from cluster.fault_injection import FaultSet
+from cluster.group import HostedGroup
+from cluster.metrics import GroupView, NodeMetrics
+from cluster.ports import ErrorKind, Evaluate, Partition, Table
+from cluster.replication.messages import PeerMessage, Recovered, SnapshotInstalled
+from cluster.replication.replica import Replica
+from cluster.replication.timing import Timing
+from cluster.routing.messages import (
+    Body,
+    FetchSnapshot,
+    NotLeader,
+    ReadItem,
+    ReadPage,
+    ReadRange,
+    Refused,
+    Replicate,
+    Routes,
+    RoutesChanged,
+    SnapshotPart,
+    WhatRoutes,
+    WriteItem,
+)
+from cluster.storage.group_commit import GroupCommit
+from cluster.storage.records import GroupLog, replay
+from cluster.storage.snapshot import fetch_snapshot
+from cluster.storage.table import ItemTable
+from cluster.storage.wal import Wal
+from cluster.transport import Hub, NoAnswer, Unreachable
+
+logger = logging.getLogger("cluster")
+
+TICK_SECONDS = 0.05
+ROUTES_SECONDS = 1.0
+COMMIT_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 5.0
+COMPACT_BYTES = 8 * 1024 * 1024
+"""The WAL is rewritten when it has grown so large (or twice as large as after the last time)."""
+KEEP_ENTRIES = 1000
+"""Applied entries kept per group, so that a follower which was away for a moment needs no snapshot."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """What a node is given once."""
+
+    name: str
+    zone: str
+    memds: str
+    directory: Path
+    timing: Timing
+    catalogue: Table
+
+
+class StorageNode:
+    """Opened from its files, run until cancelled, closed or crashed; then a new one may be opened from the same files."""
+
+    def __init__(self, settings: NodeSettings, *, hub: Hub, faults: FaultSet, evaluate: Evaluate) -> None:
+        self.name = settings.name
+        self._settings, self._hub, self._faults, self._evaluate = settings, hub, faults, evaluate
+        self.metrics = NodeMetrics(settings.name, settings.zone, self.views)
+        self.groups: dict[str, HostedGroup] = {}
+        self.paused = False
+        self._outgoing: dict[str, list[tuple[str, PeerMessage]]] = defaultdict(list)
+        self._routes_version = -1
+        self._look_for_routes = asyncio.Event()
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._durable: dict[str, int] = {}
+        self._compacted_size = 0
+        wal = Wal(settings.directory / "wal", Disk(settings.name, faults))
+        records = wal.recover()
+        self.items = ItemTable(settings.directory / "items.db")
+        self.log = GroupCommit(wal, took=self.metrics.fsync.observe, name=settings.name)
+        self._recover(replay(records))
+
+    # --- opening and closing --------------------------------------------------------------------------------------------
+
+    def _recover(self, logs: dict[str, GroupLog]) -> None:
+        own = self._settings.catalogue
+        for partition in own.partitions:
+            if self.name in partition.replicas and catalogue.GROUP not in self.items.groups():
+                self.items.host(catalogue.GROUP, own)
+        for group, table in self.items.groups().items():
+            log = logs.get(group)
+            recovered = log.recovered(self.items.applied(group)) if log else None
+            self._open(group, table, recovered)
+
+    def _open(self, group: str, table: Table, recovered: Recovered | None) -> None:
+        partition = next(p for p in table.partitions if catalogue.group_of(table, p) == group)
+        replica = Replica(group, self.name, partition.replicas, self._settings.timing, recovered, time.monotonic())
+        evaluate = catalogue.evaluate if group == catalogue.GROUP else self._evaluate
+        self.groups[group] = HostedGroup(
+            group, table=table, partition=partition, replica=replica, evaluate=evaluate, node=self
+        )
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        self._hub.attach(self.name, self)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for work in (self.log.run, self._tick, self._keep_hosting, self._keep_committing, self._keep_house):
+                    tasks.create_task(work())
+        finally:
+            self._hub.detach(self.name)
+
+    async def close(self, *, crash: bool = False) -> None:
+        """Let go of the files; a ``crash`` loses what was neither fsynced nor committed. :meth:`run` must have ended."""
+        for task in self._fetching.values():
+            task.cancel()
+        await self.log.close()
+        self.items.close(crash=crash)
+
+    # --- the transport's side -------------------------------------------------------------------------------------------
+
+    def told(self, sender: str, body: Body) -> None:
+        """Replication, or a nudge."""
+        if isinstance(body, Replicate):
+            for name, message in body.messages:
+                if (group := self.groups.get(name)) is not None:
+                    group.receive(sender, message)
+        elif isinstance(body, RoutesChanged):
+            self._look_for_routes.set()
+
+    async def asked(self, sender: str, body: Body, deadline: float) -> Body:  # noqa: ARG002 (all askers are equal)
+        """Answer a router, a MemDS node or another storage node."""
+        if isinstance(body, WhatRoutes):
+            return self._routes(body.known)
+        if not isinstance(body, ReadItem | ReadRange | ReadPage | WriteItem | FetchSnapshot):
+            return Refused(ErrorKind.INTERNAL, "not a question for a storage node")
+        group = self.groups.get(body.group)
+        if group is None:
+            if isinstance(body, FetchSnapshot) or not getattr(body, "strong", True):
+                return Refused(ErrorKind.UNAVAILABLE, f"{self.name} does not host {body.group}")
+            return NotLeader(None, "not_hosted")
+        if isinstance(body, FetchSnapshot):
+            rows, more = self.items.rows(body.group, body.after)
+            return SnapshotPart(self.items.applied(body.group), rows, more)
+        operation = "write" if isinstance(body, WriteItem) else "read"
+        if self._faults.node_fails(self.name, operation, group.table.name):
+            return group.refuse(body)
+        return await group.answer(body, deadline)
+
+    def _routes(self, known: int) -> Body:
+        if catalogue.GROUP not in self.groups:
+            return Refused(ErrorKind.UNAVAILABLE, "no catalogue here")
+        version = self.items.applied(catalogue.GROUP)
+        return Routes(version, None if version == known else self.tables())
+
+    def tables(self) -> tuple[Table, ...]:
+        """The catalogue as its replica here has it."""
+        page = self.items.page(catalogue.GROUP, hash_=0, after=None, limit=None)
+        return tuple(catalogue.table_in(msgspec.msgpack.decode(body)) for body in page.bodies)
+
+    def send(self, to: str, group: str, message: PeerMessage) -> None:
+        """Gather what goes to the same node during one turn of the loop."""
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing[to].append((group, message))
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, defaultdict(list)
+        for to, messages in outgoing.items():
+            self._hub.tell(self.name, to, Replicate(tuple(messages)))
+
+    def applied(self, group: str) -> None:
+        """The catalogue's changes are told to the zone's MemDS."""
+        if group == catalogue.GROUP:
+            self._hub.tell(self.name, self._settings.memds, RoutesChanged())
+
+    # --- timers ---------------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            if self.paused:
+                continue
+            at = time.monotonic()
+            for group in list(self.groups.values()):
+                group.tick(at)
+
+    async def _keep_hosting(self) -> None:
+        while True:
+            with contextlib.suppress(Unreachable, NoAnswer):
+                answer = await self._hub.ask(
+                    self.name, self._settings.memds, WhatRoutes(self._routes_version), timeout_seconds=1.0
+                )
+                if isinstance(answer, Routes) and answer.tables is not None:
+                    self._take_routes(answer.version, answer.tables)
+            self._look_for_routes.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look_for_routes.wait(), ROUTES_SECONDS)
+
+    def _take_routes(self, version: int, tables: tuple[Table, ...]) -> None:
+        # A zone's catalogue may be behind what this node has acted upon: an old list must not drop a new table.
+        if version < self.items.fact("routes_version"):
+            return
+        wanted = {
+            catalogue.group_of(table, partition): (table, partition)
+            for table in tables
+            for partition in table.partitions
+            if self.name in partition.replicas
+        }
+        for group in [g for g in self.groups if g not in wanted and g != catalogue.GROUP]:
+            self._drop(group)
+        for group, (table, partition) in wanted.items():
+            self._host(group, table, partition)
+        self.items.set_fact("routes_version", version)
+        self._routes_version = version
+
+    def _host(self, group: str, table: Table, partition: Partition) -> None:
+        if group not in self.groups:
+            logger.info("%s hosts %s (%s, partition %s)", self.name, group, table.name, partition.id)
+            self.items.host(group, table)
+            self.items.make_durable()
+            self._open(group, table, None)
+
+    def _drop(self, group: str) -> None:
+        logger.info("%s drops %s", self.name, group)
+        hosted = self.groups.pop(group)
+        hosted.close()
+        self.items.drop(group)
+        self.metrics.forget(hosted.table.name, hosted.partition.id)
+
+    async def _keep_committing(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            if not self.paused:
+                self.items.commit()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            if self.paused or not self.items.changed_since_durable:
+                continue
+            applied = {group: self.items.applied(group) for group in self.groups}
+            self.items.commit()
+            await self.log.in_thread(self.items.make_durable)
+            self._durable = applied
+            if self.log.size > max(COMPACT_BYTES, 2 * self._compacted_size):
+                await self._compact()
+
+    async def _compact(self) -> None:
+        keep_after: dict[str, int] = {}
+        for name, group in self.groups.items():
+            keep_after[name] = max(0, self._durable.get(name, 0) - KEEP_ENTRIES)
+            group.replica.truncate(keep_after[name])
+        self.log.compact(keep_after)
+        await self.log.in_thread(self.items.checkpoint)
+        await self.log.settled()
+        self._compacted_size = self.log.size
+        logger.info("%s compacted its WAL to %d bytes", self.name, self._compacted_size)
+
+    # --- snapshots ------------------------------------------------------------------------------------------------------
+
+    def fetch(self, group: str, source: str) -> None:
+        """Fetch a snapshot in the background, one at a time per group."""
+        if group not in self._fetching:
+            task = asyncio.get_running_loop().create_task(self._fetch(group, source))
+            self._fetching[group] = task
+            task.add_done_callback(lambda _: self._fetching.pop(group, None))
+
+    async def _fetch(self, group: str, source: str) -> None:
+        try:
+            lsn, rows = await fetch_snapshot(self._hub, self.name, source, group)
+        except (Unreachable, NoAnswer, ValueError) as error:
+            logger.warning("%s could not fetch %s from %s: %s", self.name, group, source, error)
+            return
+        if group not in self.groups or lsn <= self.items.applied(group):
+            return
+        self.items.install(group, rows, lsn)
+        await self.log.in_thread(self.items.make_durable)
+        self.metrics.snapshots.inc()
+        logger.info("%s has %s from %s: %d items at LSN %d", self.name, group, source, len(rows), lsn)
+        self.groups[group].step(SnapshotInstalled(lsn))
+
+    # --- for people -----------------------------------------------------------------------------------------------------
+
+    def views(self) -> list[GroupView]:
+        """The state of every replica here."""
+        return [group.view() for group in self.groups.values()]

@@ -1,0 +1,1 @@
+"""Routing: which partition, which replica; MemDS holds every route, a router answers through them."""

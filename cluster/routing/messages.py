@@ -1,0 +1,200 @@
+"""What routers, storage nodes and MemDS nodes say to each other (pure).
+
+A *tell* is one-way and may be lost; an *ask* has one answer or a failure of the transport. Items travel as the bytes that
+are stored, so that only the router decodes them.
+"""
+
+import msgspec
+
+from cluster.ports import Bounds, ErrorKind, ItemKey, Table, WriteRequest
+from cluster.replication.messages import PeerMessage
+
+
+class Said(msgspec.Struct, frozen=True, tag=True):
+    """Base of everything that components say."""
+
+
+# --- tells --------------------------------------------------------------------------------------------------------------
+
+
+class Replicate(Said, frozen=True):
+    """Messages of many groups from one storage node to another: ``(group, message)``."""
+
+    messages: tuple[tuple[str, PeerMessage], ...]
+
+
+class RoutesChanged(Said, frozen=True):
+    """The catalogue may have changed: ask for the routes now and not at the next second."""
+
+
+class WantTable(Said, frozen=True):
+    """A router used its cached copy of a table; MemDS tells it :class:`TableNow`, so that hits cost MemDS the same as misses."""
+
+    name: str
+
+
+class TableNow(Said, frozen=True):
+    """What MemDS knows of a table."""
+
+    name: str
+    table: Table | None
+
+
+# --- asks ---------------------------------------------------------------------------------------------------------------
+
+
+class ReadItem(Said, frozen=True):
+    """One item; ``strong``: only from the leader under its lease. Answered by :class:`ItemIs`."""
+
+    group: str
+    key: ItemKey
+    strong: bool
+
+
+class ReadRange(Said, frozen=True, kw_only=True):
+    """Items of one partition key. Answered by :class:`ItemsAre`."""
+
+    group: str
+    partition_key: bytes
+    bounds: Bounds
+    strong: bool
+    forward: bool
+    limit: int | None
+    after: bytes | None
+
+
+class ReadPage(Said, frozen=True, kw_only=True):
+    """Items of one partition in ring order. Answered by :class:`ItemsAre`."""
+
+    group: str
+    strong: bool
+    limit: int | None
+    after: ItemKey | None
+
+
+class WriteItem(Said, frozen=True):
+    """Evaluate and replicate one write. Answered by :class:`Written`, :class:`ConditionFalse` or :class:`WriteInvalid`."""
+
+    group: str
+    key: ItemKey
+    request: WriteRequest
+
+
+class FetchSnapshot(Said, frozen=True):
+    """A part of a partition, for a replica that is too far behind. ``after`` is the last row's position. Answered by :class:`SnapshotPart`."""
+
+    group: str
+    after: tuple[int, bytes, bytes] | None
+
+
+class WhatRoutes(Said, frozen=True):
+    """All tables, unless the answerer's version is ``known``. Answered by :class:`Routes`."""
+
+    known: int
+
+
+class WhatTable(Said, frozen=True):
+    """One table. Answered by :class:`TableNow`."""
+
+    name: str
+
+
+# --- answers ------------------------------------------------------------------------------------------------------------
+
+
+class ItemIs(Said, frozen=True):
+    """The stored item, or None."""
+
+    body: bytes | None
+
+
+class ItemsAre(Said, frozen=True):
+    """Stored items in the order asked for; ``more``: there are further ones."""
+
+    bodies: tuple[bytes, ...]
+    more: bool
+
+
+class Written(Said, frozen=True):
+    """The write is committed; the item before and after."""
+
+    old: bytes | None
+    new: bytes | None
+    updated: tuple[str, ...]
+
+
+class ConditionFalse(Said, frozen=True):
+    """The condition of the write is false on this item."""
+
+    body: bytes | None
+
+
+class WriteInvalid(Said, frozen=True):
+    """The write cannot be applied to the item as it is."""
+
+    message: str
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """A stored item: its place on the ring, its key, the LSN that wrote it, its checksum and its bytes."""
+
+    hash: int
+    partition_key: bytes
+    sort_key: bytes
+    lsn: int
+    checksum: int
+    body: bytes
+
+
+class SnapshotPart(Said, frozen=True):
+    """Rows as of ``lsn`` or a little later; ``lsn`` is what the *first* part of a snapshot counts for."""
+
+    lsn: int
+    rows: tuple[Row, ...]
+    more: bool
+
+
+class Routes(Said, frozen=True):
+    """The catalogue at ``version``; ``tables`` is None when the asker knows this version already."""
+
+    version: int
+    tables: tuple[Table, ...] | None
+
+
+class NotLeader(Said, frozen=True):
+    """Only the leader may answer this; ``leader`` is who this replica believes it to be."""
+
+    leader: str | None
+    reason: str
+
+
+class Refused(Said, frozen=True):
+    """The node could not or would not."""
+
+    kind: ErrorKind
+    message: str = ""
+
+
+Body = (
+    Replicate
+    | RoutesChanged
+    | WantTable
+    | TableNow
+    | ReadItem
+    | ReadRange
+    | ReadPage
+    | WriteItem
+    | FetchSnapshot
+    | WhatRoutes
+    | WhatTable
+    | ItemIs
+    | ItemsAre
+    | Written
+    | ConditionFalse
+    | WriteInvalid
+    | SnapshotPart
+    | Routes
+    | NotLeader
+    | Refused
+)
+"""Everything that may travel in a frame."""

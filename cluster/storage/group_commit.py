@@ -1,0 +1,101 @@
+"""Group commit: one fsync for everything that waits for one, in a thread, so that the event loop never blocks (shell)."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from cluster.storage.records import WalRecord, encode_record
+from cluster.storage.wal import Wal
+
+logger = logging.getLogger("cluster")
+
+RETRY_SECONDS = 0.2
+
+
+class GroupCommit:
+    """Takes records, makes them durable in order, then calls back in order."""
+
+    def __init__(self, wal: Wal, *, took: Callable[[float], None], name: str) -> None:
+        self._wal, self._took, self._name = wal, took, name
+        self._records: list[bytes] = []
+        self._callbacks: list[Callable[[], None]] = []
+        self._compaction: dict[str, int] | None = None
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"wal-{name}")
+        self.failing: int | None = None
+        """The errno with which the disk refuses, while it does."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the newest segment."""
+        return self._wal.size
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk has no space left."""
+        return self.failing == errno.ENOSPC
+
+    def add(self, record: WalRecord, then: Callable[[], None]) -> None:
+        """Write ``record``; ``then`` is called in the event loop once it is durable."""
+        self._records.append(encode_record(record))
+        self._callbacks.append(then)
+        self._wake.set()
+        self._idle.clear()
+
+    def compact(self, keep_after: dict[str, int]) -> None:
+        """Soon rewrite the log without other groups, and without the entries up to each group's LSN."""
+        self._compaction = keep_after
+        self._wake.set()
+
+    async def settled(self) -> None:
+        """Wait until nothing waits to be durable."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._compaction is not None:
+                keep_after, self._compaction = self._compaction, None
+                await self._insist(partial(self._wal.compact, keep_after))
+            if self._records:
+                await self._commit()
+            if not self._records:
+                self._idle.set()
+
+    async def _commit(self) -> None:
+        records, self._records = b"".join(self._records), []
+        callbacks, self._callbacks = self._callbacks, []
+        seconds = await self._insist(partial(self._wal.append, records))
+        self._took(seconds or 0.0)
+        for then in callbacks:
+            then()
+
+    async def _insist(self, work: Callable[[], float | None]) -> float | None:
+        """Do it in the thread, again and again while the disk refuses: what waits keeps waiting, nothing is skipped."""
+        while True:
+            try:
+                seconds = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            except OSError as error:
+                if self.failing is None:
+                    logger.warning("%s: the disk refuses: %s", self._name, error)
+                self.failing = error.errno
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self.failing = None
+                return seconds
+
+    async def in_thread(self, work: Callable[[], None]) -> None:
+        """Do other blocking work on this disk, in turn."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def close(self) -> None:
+        """Close the files when the thread is done with them; what has not been committed is gone."""
+        await self.in_thread(self._wal.close)
+        self._thread.shutdown(wait=False)

@@ -1,0 +1,107 @@
+"""The components of one zone process and their lives: opened, paused, crashed, restarted (shell)."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.fault_injection import FaultSet
+from cluster.node import StorageNode
+from cluster.transport import Hub
+
+logger = logging.getLogger("cluster")
+
+Serve = Callable[[], Coroutine[Any, Any, None]]
+"""Starts a router's front (its listeners) and serves until cancelled."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A component's task; for a storage node the node as well."""
+
+    task: asyncio.Task[None]
+    node: StorageNode | None = None
+
+
+@dataclass(slots=True)
+class ZoneComponents:
+    """Starts and stops storage nodes and routers by name. ``open_node`` opens a node from its files."""
+
+    hub: Hub
+    faults: FaultSet
+    open_node: Callable[[str], StorageNode]
+    node_names: tuple[str, ...]
+    routers: Mapping[str, Serve]
+    serve_node: Callable[[StorageNode], Coroutine[Any, Any, None]]
+    _failures: "asyncio.Queue[tuple[str, BaseException]]" = field(default_factory=asyncio.Queue)
+    _running: dict[str, _Running] = field(default_factory=dict)
+    _paused: set[str] = field(default_factory=set)
+
+    def node(self, name: str) -> StorageNode | None:
+        """The node, unless it is down."""
+        running = self._running.get(name)
+        return running.node if running else None
+
+    def nodes(self) -> dict[str, StorageNode]:
+        """The nodes that are up."""
+        return {name: node for name in self.node_names if (node := self.node(name)) is not None}
+
+    def up(self, name: str) -> bool:
+        """Whether a component runs (a paused one does)."""
+        return name in self._running
+
+    async def start(self, name: str) -> None:
+        """Open a node from its files, or a router's listeners; nothing if it runs."""
+        if name in self._running:
+            return
+        node = self.open_node(name) if name in self.node_names else None
+        work = self.serve_node(node) if node else self.routers[name]()
+        task = asyncio.create_task(work, name=name)
+        self._running[name] = _Running(task, node)
+        task.add_done_callback(lambda done: self._ended(name, done))
+
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failures.put_nowait((name, error))
+
+    async def stop(self, name: str, *, crash: bool) -> None:
+        """End it; a ``crash`` loses what a power-off would lose."""
+        running = self._running.pop(name, None)
+        if running is None:
+            return
+        self.resume(name)
+        running.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running.task
+        if running.node is not None:
+            await running.node.close(crash=crash)
+        logger.info("%s is %s", name, "crashed" if crash else "stopped")
+
+    def pause(self, name: str) -> None:
+        """Freeze a node: it hears, says and does nothing, and remembers all."""
+        self._paused.add(name)
+        self.hub.pause(name)
+        if (node := self.node(name)) is not None:
+            node.paused = True
+
+    def resume(self, name: str) -> None:
+        """Let a frozen node go on."""
+        if name not in self._paused:
+            return
+        self._paused.discard(name)
+        if (node := self.node(name)) is not None:
+            node.paused = False
+        self.hub.resume(name)
+
+    async def watch(self) -> None:
+        """Raise the failure of any component that ends by itself: a process that is half dead helps nobody."""
+        name, error = await self._failures.get()
+        logger.error("%s has failed: %r", name, error)
+        raise error
+
+    async def close(self) -> None:
+        """Stop everything in good order."""
+        for name in list(self._running):
+            await self.stop(name, crash=False)
