@@ -5,7 +5,6 @@ column by column a few tens of kilobytes. The columns are little-endian 64-bit i
 ``WIDTH`` places of the tally; ``array`` and numpy read them alike.
 """
 
-import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ RowKey = tuple[int, int]
 """``(series id, recused as 0 or 1)``."""
 
 COLUMNS = WIDTH + 2
+_BIG_ENDIAN = array("H", [1]).tobytes() == b"\x00\x01"
 
 
 def pack(rows: Mapping[RowKey, Tally]) -> bytes:
@@ -25,7 +25,7 @@ def pack(rows: Mapping[RowKey, Tally]) -> bytes:
     columns.extend(key[1] for key in ordered)
     for place in range(WIDTH):
         columns.extend([rows[key][place] for key in ordered])
-    if sys.byteorder == "big":
+    if _BIG_ENDIAN:
         columns.byteswap()
     return zlib.compress(columns.tobytes(), 6)
 
@@ -36,7 +36,7 @@ def columns_of(body: bytes) -> "list[array[int]]":
         flat = array("q", zlib.decompress(body))
     except zlib.error as error:
         raise ValueError(f"a sealed interval is damaged: {error}") from error
-    if sys.byteorder == "big":
+    if _BIG_ENDIAN:
         flat.byteswap()
     if len(flat) % COLUMNS:
         raise ValueError(f"a sealed interval holds {len(flat)} integers, not a multiple of {COLUMNS}")

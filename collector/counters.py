@@ -19,18 +19,27 @@ _OUTCOMES = frozenset(Outcome)
 def increases(before: Page | None, now: Page) -> dict[str, int]:
     """What each counter grew by. The first page is a baseline: what happened before it was not observed by us.
 
-    After a restart (another start time or build, or a counter that went down) counters began at nought, so that their
-    value is their growth; what was counted between our last look and the restart is lost, and nothing is counted twice.
-    A counter that is new on a known page began at nought as well.
+    A counter that is lower than before, or new on a known page, began at nought: its value is its growth. After a restart
+    that holds for all of them; what was counted between our last look and the restart is lost, nothing is counted twice.
     """
     if before is None:
         return {}
-    restarted = before.life != now.life or any(
-        value < before.counters.get(name, 0.0) for name, value in now.counters.items()
-    )
-    known = {} if restarted else before.counters
-    grown = {name: value - known.get(name, 0.0) for name, value in now.counters.items() if isfinite(value)}
-    return {name: min(round(by), COUNT_MAX) for name, by in grown.items() if by >= 1}
+    known = {} if has_restarted(before, now) else before.counters
+    grown = {}
+    for name, value in now.counters.items():
+        since = known.get(name, 0.0)
+        by = value - since if value >= since else value
+        if isfinite(by) and by >= 1:
+            grown[name] = min(round(by), COUNT_MAX)
+    return grown
+
+
+def has_restarted(before: Page, now: Page) -> bool:
+    """Another start time or build, or most counters lower: a few lower ones are tables that were made anew, not a restart."""
+    if before.life != now.life:
+        return True
+    used = [(value, now.counters.get(name, 0.0)) for name, value in before.counters.items() if value > 0]
+    return sum(later < earlier for earlier, later in used) * 2 > len(used)
 
 
 def family_of(target: ScrapeTarget) -> str:
