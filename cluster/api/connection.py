@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 
@@ -138,8 +138,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the connection, or say that there are too many."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's TLS transport is none by class
         tls = transport.get_extra_info("ssl_object")
         self._endpoint = getattr(tls, "endpoint", self._endpoint)
         self._wait(self._limits.idle_seconds)
