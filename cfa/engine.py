@@ -74,6 +74,8 @@ class Engine:
         self._saved_at = monotonic()
         self._save_period = SNAPSHOT_SECONDS
         self._reconciled = False
+        self._committed = 0
+        """Up to here an earlier life had come; before it is reached again, what is in the store is ahead of the judgement."""
         self._uncommitted = False
         """True while the judgement is ahead of the store: a snapshot would then hide events that nobody was told."""
 
@@ -88,6 +90,20 @@ class Engine:
         **clocks: Callable[[], float],
     ) -> Self:
         """The engine as its newest readable snapshot says, or a new one."""
+        engine = await cls._revived(config, store, feed, factory, destinations, **clocks)
+        engine._committed = await store.run(store.committed_cursor)
+        return engine
+
+    @classmethod
+    async def _revived(
+        cls,
+        config: CfaConfig,
+        store: StateStore,
+        feed: Feed,
+        factory: JudgeFactory,
+        destinations: tuple[str, ...],
+        **clocks: Callable[[], float],
+    ) -> Self:
         for snapshot in await store.run(store.snapshots):
             try:
                 judge = factory.restore(config, snapshot.judgement)
@@ -124,7 +140,7 @@ class Engine:
                 try:
                     entries = await self._read()
                 except FeedGap as gap:
-                    self._start_after_gap(gap.oldest)
+                    await self._start_at(gap.oldest)
                     await self._rest(0.1)
                 except FeedUnavailable as error:
                     failures += 1
@@ -171,7 +187,7 @@ class Engine:
             events = await self._step_all(entries)
             await self._commit(events, snapshot=self._snapshot_due())
             self._uncommitted = False
-        if not self._reconciled and len(entries) < BATCH_ENTRIES:
+        if not self._reconciled and entries and self.cursor >= self._committed:
             self._reconciled = True
             await self._close_orphans()
 
@@ -240,8 +256,14 @@ class Engine:
             logger.warning("ending %d incidents that the judgement no longer knows", len(events))
             await self._commit(events, snapshot=True)
 
-    def _start_after_gap(self, oldest: int) -> None:
-        if self.cursor:
+    async def _start_at(self, oldest: int) -> None:
+        """Goes on at the oldest entry there is: later than ours after a gap, earlier when the ledger is another one."""
+        if oldest <= self.cursor:
+            self.gaps += 1
+            logger.warning("the collector has another ledger: from entry %d back to %d", self.cursor, oldest)
+            await self._store.run(self._store.forget_cursor)
+            self._committed = 0
+        elif self.cursor:
             self.gaps += 1
             logger.warning("entries %d to %d are gone: the judgement did not see them", self.cursor + 1, oldest - 1)
         self.cursor = oldest - 1

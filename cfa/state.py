@@ -145,6 +145,16 @@ class StateStore:
             "DELETE FROM snapshots WHERE number <= (SELECT MAX(number) FROM snapshots) - ?", (SNAPSHOTS_KEPT,)
         )
 
+    def committed_cursor(self) -> int:
+        """The newest entry whose effects are in the store; 0 before the first."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'cursor'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def forget_cursor(self) -> None:
+        """The collector's ledger is another one, and its cursors start again."""
+        self._db.execute("DELETE FROM meta WHERE key = 'cursor'")
+        self._db.execute("DELETE FROM snapshots")
+
     def snapshots(self) -> list[Snapshot]:
         """The kept snapshots, newest first: an unreadable one is followed by an older one."""
         rows = self._db.execute(
