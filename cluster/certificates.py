@@ -4,6 +4,7 @@
 idempotent: what is still good is kept, so that clients' trust in the authority survives a restart.
 """
 
+import fcntl
 import ipaddress
 import logging
 import os
@@ -66,6 +67,13 @@ def ensure(config: ClusterConfig, topology: Topology, *, at: datetime | None = N
     now = at or datetime.now(UTC)
     paths = Paths(config.certificates_dir)
     paths.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (paths.directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # zones that start by hand at the same moment must not mix their pairs
+        _ensure_all(paths, topology, now)
+    return paths
+
+
+def _ensure_all(paths: Paths, topology: Topology, now: datetime) -> None:
     authority = _ensure_authority(paths.authority, "fivenines local authority", now)
     stranger = _ensure_authority(paths.directory / "stranger.pem", "an authority that nobody trusts", now)
     for endpoint, host in topology.endpoint_hosts.items():
@@ -78,7 +86,6 @@ def ensure(config: ClusterConfig, topology: Topology, *, at: datetime | None = N
                 ends = now - timedelta(days=1) if problem == "expired" else now + timedelta(days=_LEAF_DAYS)
                 _make_leaf(chain, key, signer, names, (begins, ends))
                 logger.info("certificate=%s made until=%s", chain.name, ends.date())
-    return paths
 
 
 def _names(endpoint: str, host: str, topology: Topology) -> list[x509.GeneralName]:

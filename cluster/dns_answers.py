@@ -74,9 +74,7 @@ def directory(topology: Topology, domain: str) -> Directory:
     return Directory(zone, endpoints, targets)
 
 
-def answer(
-    query: dns.message.Message, names: Directory, faults: Mapping[str, str], turn: int
-) -> dns.message.Message:
+def answer(query: dns.message.Message, names: Directory, faults: Mapping[str, str], turn: int) -> dns.message.Message:
     """The response. ``faults``: endpoint (or ``any``) → :class:`DnsFault`; ``turn`` says which address comes first."""
     response = dns.message.make_response(query)
     response.flags |= dns.flags.AA
