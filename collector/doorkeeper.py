@@ -10,6 +10,8 @@ _FULL = (
     b'{"error": "busy", "detail": "too many connections: try again later."}'
 )
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 class _Turned(asyncio.Protocol):
     """A connection too many: one polite sentence, then the end."""
@@ -22,22 +24,27 @@ class _Turned(asyncio.Protocol):
 
 
 class Doorkeeper:
-    """Counts connections and closes those on which no request has been completed for ``patience_seconds``."""
+    """Counts connections and closes idle ones.
+
+    A new connection has ``first_seconds`` to get through its first request's headers, a used one ``again_seconds``.
+    """
 
     def __init__(
         self,
         server: web.Server,
         *,
         connections_max: int,
-        patience_seconds: float,
+        first_seconds: float,
+        again_seconds: float,
         count: Callable[[str], None],
     ) -> None:
         self._server = server
         self._connections_max = connections_max
-        self._patience_seconds = patience_seconds
+        self._first_seconds = first_seconds
+        self._again_seconds = again_seconds
         self._count = count
         self._busy: set[object] = set()
-        self._idle_since: dict[object, float] = {}
+        self._patience_ends: dict[object, float] = {}
 
     def __call__(self) -> asyncio.Protocol:
         """A protocol for a new connection."""
@@ -47,17 +54,15 @@ class Doorkeeper:
         protocol: asyncio.Protocol = self._server()
         return protocol
 
-    @web.middleware
-    async def middleware(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def mind(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """While a request is being answered its connection is not idle (handlers have their own limits)."""
-        self._busy.add(request.protocol)
+        connection = request.protocol
+        self._busy.add(connection)
         try:
             return await handler(request)
         finally:
-            self._busy.discard(request.protocol)
-            self._idle_since.pop(request.protocol, None)
+            self._busy.discard(connection)
+            self._patience_ends[connection] = asyncio.get_running_loop().time() + self._again_seconds
 
     async def watch(self) -> None:
         """Look every second, until cancelled."""
@@ -67,9 +72,9 @@ class Doorkeeper:
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long. ``now``: the loop's monotonic time."""
-        connections = self._server.connections
-        self._idle_since = {c: self._idle_since.get(c, now) for c in connections if c not in self._busy}
-        for connection, since in self._idle_since.items():
-            if now - since > self._patience_seconds:
+        begun = now + self._first_seconds
+        ends = self._patience_ends = {c: self._patience_ends.get(c, begun) for c in self._server.connections}
+        for connection, end in ends.items():
+            if now > end and connection not in self._busy:
                 self._count("idle")
-                connection.force_close()  # type: ignore[attr-defined]  # keys are aiohttp's handlers
+                connection.force_close()  # type: ignore[attr-defined]  # aiohttp's handlers, kept as mere keys

@@ -87,7 +87,7 @@ def read(body: bytes) -> Batch:
         shape.check(body)
         return decode_batch(body)
     except (WireError, ValueError) as error:
-        raise RefusedError(_reason_of(str(error)), str(error)) from error
+        raise RefusedError(_reason_of(str(error)), f"body: {error}") from error
 
 
 def check(batch: Batch, *, at: float, late_seconds: float = LATE_SECONDS) -> None:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.api import Api
 from collector.config import CollectorConfig
-from collector.doorkeeper import Doorkeeper
+from collector.doorkeeper import Doorkeeper, Handler
 from collector.housekeeping import keep_house
 from collector.ledger import Ledger
 from collector.metrics import Metrics
@@ -86,11 +86,11 @@ async def _listening(config: CollectorConfig, api: Api, metrics: Metrics) -> Asy
         lingering_time=1.0,
         shutdown_timeout=1.0,
     )
-    doorkeeper_slot: list[Doorkeeper] = []
+    doors: list[Doorkeeper] = []  # needs the server, which takes the middleware before it exists
 
     @web.middleware
-    async def mind(request: web.Request, handler: object) -> web.StreamResponse:
-        return await doorkeeper_slot[0].middleware(request, handler)  # type: ignore[arg-type]
+    async def mind(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await doors[0].mind(request, handler)
 
     application.middlewares.insert(0, mind)
     await runner.setup()
@@ -98,10 +98,11 @@ async def _listening(config: CollectorConfig, api: Api, metrics: Metrics) -> Asy
     doorkeeper = Doorkeeper(
         runner.server,
         connections_max=config.connections_max,
-        patience_seconds=max(config.request_seconds, KEEPALIVE_SECONDS),
+        first_seconds=config.request_seconds,
+        again_seconds=KEEPALIVE_SECONDS,
         count=lambda reason: metrics.connections_refused.labels(reason).inc(),
     )
-    doorkeeper_slot.append(doorkeeper)
+    doors.append(doorkeeper)
     try:
         server = await asyncio.get_running_loop().create_server(doorkeeper, config.host, config.port, backlog=128)
         try:

@@ -1,0 +1,154 @@
+"""The third vantage against real HTTP servers."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+from collector import servers, wire
+from collector.config import CollectorConfig, ScrapeTarget
+from collector.observation import Outcome
+from collector.series import FeedEntry
+from tests.collector.samples import Client, free_port, running
+
+
+class FakeServer:
+    """A router's or node's ``/metrics`` page that can fall silent and restart."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.status = 200
+        self.scrapes = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Counters begin at nought."""
+        registry = CollectorRegistry()
+        self.requests = Counter(
+            "store_requests", "requests", ["table", "operation", "endpoint", "outcome"], registry=registry
+        )
+        self.registry = registry
+
+    def serve(self, outcome: str, count: int = 1) -> None:
+        """Pretend to have answered."""
+        self.requests.labels("canary", "write", "standard", outcome).inc(count)
+
+    async def page(self, _request: web.Request) -> web.Response:
+        """The page."""
+        self.scrapes += 1
+        return web.Response(body=generate_latest(self.registry), status=self.status)
+
+    @contextlib.asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
+        """Listening."""
+        application = web.Application()
+        application.router.add_get("/metrics", self.page)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self.port).start()
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def scraped(self, times: int = 2) -> None:
+        """Wait until ``times`` more scrapes have been answered."""
+        goal = self.scrapes + times
+        async with asyncio.timeout(5):
+            while self.scrapes < goal:
+                await asyncio.sleep(0.005)
+
+
+def scraping(config_of: Callable[..., CollectorConfig], *ports: int) -> CollectorConfig:
+    targets = tuple(
+        ScrapeTarget(name=f"az1-router-{i}", zone="az1", role="router", url=f"http://127.0.0.1:{port}/metrics")
+        for i, port in enumerate(ports, start=1)
+    )
+    return config_of(scrape=targets, scrape_interval_seconds=0.05, scrape_timeout_seconds=0.2)
+
+
+async def entries_of(client: Client) -> list[FeedEntry]:
+    async with client.session.get(f"{client.base}/v1/feed?after=0") as answer:
+        return wire.decode_feed(await answer.read())
+
+
+def told(entries: list[FeedEntry]) -> list[tuple[bool, str]]:
+    return [(t.up, t.detail) for e in entries for t in e.targets]
+
+
+def counted(entries: list[FeedEntry]) -> dict[Outcome, int]:
+    sums: dict[Outcome, int] = {}
+    for reading in (r for e in entries for r in e.readings):
+        for outcome, count in reading.counts.items():
+            sums[outcome] = sums.get(outcome, 0) + count
+    return sums
+
+
+async def test_growth_since_the_first_scrape_becomes_readings(config_of: Callable[..., CollectorConfig]) -> None:
+    """The first page is a baseline; growth, also of counters that are new, reaches feed and ledger; a restart loses nothing that was seen."""
+    server = FakeServer()
+    server.serve("success", 1000)
+    async with server.up(), running(scraping(config_of, server.port)) as client:
+        await server.scraped()
+        server.serve("success", 7)
+        server.serve("server_fault", 2)
+        await server.scraped()
+        server.restart()
+        server.serve("success", 3)
+        await server.scraped()
+        entries = await entries_of(client)
+        assert counted(entries) == {Outcome.SUCCESS: 10, Outcome.SERVER_FAULT: 2}
+        reading = next(r for e in entries for r in e.readings)
+        assert (reading.series.router, reading.series.router_zone, reading.series.endpoint) == (
+            "az1-router-1",
+            "az1",
+            "standard",
+        )
+        assert {(e.host, e.vantage) for e in entries} == {("collector", "server")}
+        rows = await client.rows(vantage="server")
+        assert sum(r.counts[Outcome.SUCCESS] for r in rows if Outcome.SUCCESS in r.counts) == 10
+
+
+async def test_a_server_that_falls_silent_is_told_at_the_change(config_of: Callable[..., CollectorConfig]) -> None:
+    """Up, an error page, up again, gone: four states, one entry each, whatever the number of scrapes."""
+    server = FakeServer()
+    async with running(scraping(config_of, server.port)) as client:
+        async with server.up():
+            await server.scraped()
+            server.status = 500
+            await server.scraped()
+            server.status = 200
+            await server.scraped()
+        await asyncio.sleep(0.3)
+        states = told(await entries_of(client))
+        assert [up for up, _ in states][-4:] == [True, False, True, False]
+        assert "http_500" in [detail for _, detail in states]
+        assert states[-1][1] in {"connect_refused", "connection_lost"}
+        _, targets = await client.get("/v1/targets")
+        assert (targets[0]["target"], targets[0]["up"]) == ("az1-router-1", False)
+
+
+async def test_states_are_repeated(config_of: Callable[..., CollectorConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that comes late learns every target's state within the repeat time."""
+    monkeypatch.setattr(servers, "REPEAT_SECONDS", 0.1)
+    one, two = FakeServer(), FakeServer()
+    async with one.up(), running(scraping(config_of, one.port, two.port)) as client:
+        await one.scraped(5)
+        await asyncio.sleep(0.15)
+        last = [e for e in await entries_of(client) if len(e.targets) == 2][-1]
+        assert {t.target: t.up for t in last.targets} == {"az1-router-1": True, "az1-router-2": False}
+
+
+async def test_a_hanging_or_foreign_page_is_a_silent_server(config_of: Callable[..., CollectorConfig]) -> None:
+    """A server that accepts and says nothing times out, and holds up nobody else."""
+    good = FakeServer()
+    hang = await asyncio.start_server(lambda _r, _w: asyncio.sleep(30), "127.0.0.1", 0)
+    port = hang.sockets[0].getsockname()[1]
+    async with good.up(), running(scraping(config_of, good.port, port)) as client:
+        await good.scraped(8)
+        states = {t.target: t.detail for e in await entries_of(client) for t in e.targets}
+        assert states == {"az1-router-1": "", "az1-router-2": "timeout"}
+    hang.close()
