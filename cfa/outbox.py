@@ -82,6 +82,7 @@ class _Courier:
 
     async def _start_due(self, deliveries: asyncio.TaskGroup) -> float:
         """Starts what is due; how long nothing else will be."""
+        # The store has one thread: a delivery that ended before this read is marked in it, one that ends after is still busy.
         heads = await self._store.run(self._store.heads, self._destination.name)
         now = self._outbox._clock()
         wait = LOOK_SECONDS_MOST
@@ -114,8 +115,8 @@ class _Courier:
         now = self._outbox._clock()
         if error is None:
             self._count("delivered")
-            self._refreshed[pending.notice.incident.id] = now
             await self._store.run(self._store.delivered, pending.number, now)
+            self._refreshed[pending.notice.incident.id] = now
             return
         again = retry_at(attempts=pending.attempts + 1, now=now, jitter=self._outbox._chance())
         gone = await self._store.run(self._store.failed, pending.number, error=error, next_at=again, now=now)
