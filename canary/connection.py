@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import cast
 
 import httptools
 
@@ -68,8 +69,8 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop transports are no subclasses of asyncio ones.
+        self._transport = cast("asyncio.Transport", transport)
         self.usable = True
 
     def data_received(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ import hmac
 import logging
 import os
 from collections.abc import Callable
+from typing import cast
 
 from cluster.frames import BadFrame, Frame, Hello, decode_frame, decode_hello, encode, proof, split
 
@@ -46,12 +47,12 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The acceptor speaks first: a challenge."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=QUEUE_BYTES)
+        # uvloop transports are no subclasses of asyncio ones.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=QUEUE_BYTES)
         self._timer = self._loop.call_later(HELLO_SECONDS, self.abort, "hello_timeout")
         if not self._dials:
-            transport.write(encode(Hello(self._zone, self._nonce, b"")))
+            self._transport.write(encode(Hello(self._zone, self._nonce, b"")))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (`reason` says more)
         """Tell the hub, once."""

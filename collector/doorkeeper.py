@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -18,7 +19,7 @@ class _Turned(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say it and close."""
-        assert isinstance(transport, asyncio.WriteTransport)
+        transport = cast("asyncio.WriteTransport", transport)  # uvloop transports are no subclasses of asyncio ones
         transport.write(_FULL)
         transport.close()
 
