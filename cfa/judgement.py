@@ -6,9 +6,28 @@ events with the same incident ids, so a replay from a snapshot after kill -9 pag
 
 from typing import Self
 
+import numpy as np
+
+from cfa import snapshots
 from cfa.config import CfaConfig
+from cfa.docket import Docket
 from cfa.incident import Incident, IncidentEvent
-from collector.series import FeedEntry
+from cfa.intake import Intake
+from cfa.policy import (
+    BLIND_SECONDS,
+    EPISODE_GAP_SECONDS,
+    EVALUATION_SECONDS,
+    SCAN_LEAD_SECONDS,
+    SCAN_WINDOW_SECONDS,
+    STABLE_PAGE_SECONDS,
+)
+from cfa.quadrant import ServersView
+from cfa.scene import Scene
+from cfa.scope import Explanation, Scan
+from cfa.views import availability_view, targets_view
+from cfa.witnesses import Witnesses
+from collector.observation import Vantage
+from collector.series import FeedEntry, Health
 
 
 class Judgement:
@@ -16,33 +35,188 @@ class Judgement:
 
     def __init__(self, config: CfaConfig) -> None:
         self.config = config
-        self._incidents: list[Incident] = []
+        self.intake = Intake(config)
+        self.witnesses = Witnesses()
+        self.servers = ServersView()
+        self.docket = Docket()
+        self.at = 0.0
+        self.evaluated_at = 0.0
+        self.canary_at: float | None = None
+        self.failed_at: float | None = None
+        self.episode_at: float | None = None
+        self.is_blind = False
 
     def step(self, entry: FeedEntry) -> list[IncidentEvent]:
         """Takes one entry in; the incident events that follow from it, in order."""
-        return self.tick(entry.received_at)
+        self.at = max(self.at, entry.received_at)
+        self.intake.advance(self.at)
+        self.servers.forget(self.at)
+        if entry.vantage is Vantage.CANARY:
+            self._hear(entry)
+        else:
+            self.servers.take(entry)
+        return [*self._look(self.at), *self._evaluate()]
 
     def tick(self, at: float) -> list[IncidentEvent]:
         """Nothing arrived until ``at``: data grow stale, which is INSUFFICIENT_DATA and never an incident by itself."""
-        return []
-
-    def status(self, at: float) -> dict[str, object]:
-        """The body of ``GET /v1/status`` (``docs/api.md``)."""
-        return {"at": at, "region": self.config.region, "availability": self.availability(at)}
-
-    def availability(self, at: float) -> list[dict[str, object]]:
-        """The ``availability`` part of the status: every scope seen × side, with its windows."""
-        return []
+        return self._look(max(at, self.at))
 
     def incidents(self) -> list[Incident]:
         """Open incidents and those closed lately, newest first."""
-        return list(self._incidents)
+        found = [c.incident for c in (*self.docket.open, *self.docket.closed) if c.incident is not None]
+        return sorted(found, key=lambda i: (i.opened_at, i.id), reverse=True)
+
+    def status(self, at: float) -> dict[str, object]:
+        """The body of ``GET /v1/status`` (``docs/api.md``)."""
+        answered, expected = self.intake.matrix.answered, self.config.matrix_cells
+        age = None if self.canary_at is None else max(0.0, at - self.canary_at)
+        return {
+            "at": at,
+            "region": self.config.region,
+            "objective": self.config.objectives.default,
+            "ready": answered >= max(1, expected),
+            "cells_answered": answered,
+            "cells_expected": expected or len(self.intake.matrix.cells),
+            "data_age_seconds": age,
+            "state": "INSUFFICIENT_DATA"
+            if age is None or age > BLIND_SECONDS
+            else "ALARM"
+            if self.docket.open
+            else "OK",
+            "matrix": self.intake.matrix.view(max(at, self.at), self.intake.objective.allowed()),
+            "availability": self.availability(at),
+            "recused": self.witnesses.view(),
+            "targets": targets_view(self.servers),
+            "incidents_open": len(self.docket.open),
+            "false_pages_per_year": self.config.false_pages_per_year,
+        }
+
+    def availability(self, at: float) -> list[dict[str, object]]:
+        """The ``availability`` part of the status: every scope seen × side, with its windows, as of ``at``."""
+        self.intake.windows.advance(max(at, self.at))
+        return availability_view(self.intake)
 
     def snapshot(self) -> bytes:
         """Everything that :meth:`restore` needs, as versioned msgpack."""
-        return b""
+        return snapshots.dump(self)
 
     @classmethod
     def restore(cls, config: CfaConfig, data: bytes) -> Self:
         """The judgement as it was at :meth:`snapshot`; raises ``ValueError`` on another version or damaged bytes."""
-        return cls(config)
+        judgement = cls(config)
+        snapshots.load(judgement, data)
+        return judgement
+
+    def _hear(self, entry: FeedEntry) -> None:
+        """A canary's entry: its health first, then what it saw."""
+        self.witnesses.hear(entry.host, entry.zone, self.at)
+        for health in entry.health:
+            self._examine(health)
+        self.intake.take(entry, believed=entry.host not in self.witnesses.recused)
+        if entry.readings or entry.unobserved or entry.health:
+            self.canary_at = self.at
+        failed = self.intake.last_bad_at
+        if failed is not None and failed != self.failed_at:
+            if self.failed_at is None or failed - self.failed_at > EPISODE_GAP_SECONDS or self.episode_at is None:
+                self.episode_at = min((f.at for r in entry.readings for f in r.failures), default=failed)
+            self.failed_at = failed
+
+    def _examine(self, health: Health) -> None:
+        if self.witnesses.health(health, self.at):
+            self._disbelieve(health.host)
+
+    def _disbelieve(self, host: str) -> None:
+        """A host's word of the last minute is taken back, at once and everywhere."""
+        rows = self.intake.attempts.rows()
+        lately = rows[rows["received"] >= self.at - SCAN_WINDOW_SECONDS]
+        node = self.intake.cube.node(("observer", (host,)))
+        if node >= 0 and len(lately):
+            self.intake.retract(lately[self.intake.cube.covered(node, lately["place"])])
+        self.intake.weigh_anew(self.witnesses.believed(self.intake.cube, lately))
+        self.docket.forget_candidates()
+        self.docket.recount(self._scene())
+
+    def _scene(self) -> Scene:
+        intake = self.intake
+        rows = self.witnesses.believed(intake.cube, intake.attempts.rows())
+        episode = self.episode_at if self.episode_at is not None else self.at
+        return Scene(
+            at=self.at,
+            since=max(self.at - SCAN_WINDOW_SECONDS, episode - SCAN_LEAD_SECONDS),
+            region=self.config.region,
+            cube=intake.cube,
+            rows=rows,
+            failures=[f for f in intake.attempts.failures if f.host not in self.witnesses.recused],
+            log_evidence=intake.evidence.log_evidence(),
+            log_threshold=intake.evidence.log_threshold(self.config.false_pages_per_year),
+            updates_per_year=intake.evidence.updates_per_year(),
+            allowed=intake.allowed,
+            servers=self.servers,
+            recused=tuple(sorted(self.witnesses.recused)),
+            silent=self._silent_zones(),
+        )
+
+    def _silent_zones(self) -> tuple[str, ...]:
+        """Zones that had canaries, none of which is heard any more."""
+        heard: dict[str, float] = {}
+        for host, zone in self.witnesses.zones.items():
+            heard[zone] = max(heard.get(zone, 0.0), self.witnesses.heard_at[host])
+        return tuple(sorted(zone for zone, at in heard.items() if at < self.at - BLIND_SECONDS / 3))
+
+    def _look(self, at: float) -> list[IncidentEvent]:
+        """Whether the canaries are heard at all; open incidents are told once when that changes."""
+        blind = self.canary_at is None or at - self.canary_at > BLIND_SECONDS
+        if blind == self.is_blind or self.canary_at is None:
+            return []
+        self.is_blind = blind
+        self.at = max(self.at, at)
+        return self.docket.blind(self._scene(), blind=blind) if self.docket.open else []
+
+    def _needs_evaluation(self) -> bool:
+        if self.is_blind or self.at - self.evaluated_at < EVALUATION_SECONDS:
+            return False
+        failing = self.failed_at is not None and self.at - self.failed_at <= SCAN_WINDOW_SECONDS
+        return failing or bool(self.docket.open) or any(not r.itself for r in self.witnesses.recused.values())
+
+    def _evaluate(self) -> list[IncidentEvent]:
+        if not self._needs_evaluation():
+            return []
+        self.evaluated_at = self.at
+        self.witnesses.readmit(self.intake.cube, self.intake.attempts.rows(), self.at)
+        scene = self._scene()
+        scan, explanations = self._explain(scene)
+        self.docket.observe(explanations, scene)
+        if self._recuse_lone(explanations, scene):
+            scene = self._scene()
+            scan, explanations = self._explain(scene)
+            self.docket.observe(explanations, scene)
+        events = self.docket.evaluate(explanations, scan, scene)
+        if any(event.event == "closed" for event in events):
+            self._settle()
+        return events
+
+    def _explain(self, scene: Scene) -> tuple[Scan | None, tuple[Explanation, ...]]:
+        scan = scene.scan(self.docket.explained(scene))
+        return scan, () if scan is None else scan.explain()
+
+    def _recuse_lone(self, explanations: tuple[Explanation, ...], scene: Scene) -> bool:
+        """A host that alone sees failures, while another beside it sees the same targets well, is recused."""
+        found = False
+        for e in explanations:
+            stable = e.kind == "observer" and self.docket.is_stable(e.node, self.at, STABLE_PAGE_SECONDS)
+            since = scene.rows[scene.rows["at"] >= scene.since]
+            if stable and self.witnesses.contradicted(self.intake.cube, since, e):
+                host = self.intake.cube.nodes[e.node][1][0]
+                self.witnesses.recuse(host, self.at)
+                self._disbelieve(host)
+                found = True
+        return found
+
+    def _settle(self) -> None:
+        """After a close: its evidence is spent; with nothing open, the episode is over."""
+        keep = np.zeros(self.intake.evidence.size, np.bool_)
+        keep[[case.node for case in self.docket.open]] = True
+        self.intake.evidence.reset(keep)
+        if not self.docket.open:
+            self.episode_at, self.failed_at = None, None
+            self.docket.forget_candidates()

@@ -1,0 +1,151 @@
+"""One alarm being followed: what its explanation has seen since the first failure (pure).
+
+A case counts row by row as they arrive. Successes after the last failure wait apart: the next failure confirms that
+they belong to the incident, else they are the sign that it is over.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfa.alarm import State
+from cfa.attempts import Failure, Rows
+from cfa.cube import Cube
+from cfa.incident import Incident
+from cfa.materiality import Run, failing_run
+from cfa.scope import mask_of
+
+EXAMPLES = 5
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What was counted within an explanation; ``tail`` are successes asked after the last failure."""
+
+    sequence: int = 0
+    failures: int = 0
+    successes: int = 0
+    tail: int = 0
+    wrong: int = 0
+    first_failure_at: float = 0.0
+    last_failure_at: float = 0.0
+    last_failure_received: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+    phases: Counter[str | None] = field(default_factory=Counter)
+    sides: Counter[int] = field(default_factory=Counter)
+    bad_hosts: Counter[str] = field(default_factory=Counter)
+    good_hosts: Counter[str] = field(default_factory=Counter)
+    wrong_hosts: Counter[str] = field(default_factory=Counter)
+    failed_places: Counter[int] = field(default_factory=Counter)
+    examples: list[Failure] = field(default_factory=list)
+
+    @property
+    def attempts(self) -> int:
+        """Failures, and the successes between them."""
+        return self.failures + self.successes
+
+    @property
+    def share(self) -> float:
+        """Failures of attempts."""
+        return self.failures / self.attempts if self.failures else 0.0
+
+    def fail(self, row: Rows, cube: Cube) -> None:
+        """Takes one row with failures."""
+        at, bad, place = float(row["at"]), int(row["bad"]), int(row["place"])
+        if not self.failures:
+            self.first_failure_at = self.last_failure_at = at
+            self.tail = 0
+        elif at >= self.last_failure_at:
+            self.successes += self.tail
+            self.tail = 0
+        self.first_failure_at = min(self.first_failure_at, at)
+        self.last_failure_at = max(self.last_failure_at, at)
+        self.last_failure_received = max(self.last_failure_received, float(row["received"]))
+        self.failures += bad
+        path = cube.paths[place]
+        self.bad_hosts[path.host] += bad
+        self.sides[path.side] += bad
+        self.failed_places[place] += bad
+        if row["wrong"]:
+            self.wrong += int(row["wrong"])
+            self.wrong_hosts[path.host] += int(row["wrong"])
+
+    def succeed(self, row: Rows, cube: Cube) -> None:
+        """Takes one row of successes; those asked before the first failure are not the incident's."""
+        at, good = float(row["at"]), int(row["good"])
+        if not self.failures or at < self.first_failure_at:
+            return
+        self.good_hosts[cube.paths[int(row["place"])].host] += good
+        if at > self.last_failure_at:
+            self.tail += good
+        else:
+            self.successes += good
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """An explanation under alarm, and its incident as last told."""
+
+    node: int
+    kind: str
+    connection: str | None
+    side: str | None
+    state: State = State.OK
+    tally: Tally = field(default_factory=Tally)
+    incident: Incident | None = None
+    paged: bool = False
+    returns: int = 0
+    scoped_at: float = 0.0
+    told_at: float = 0.0
+    closed_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """In alarm, or blind in alarm."""
+        return self.state is not State.OK
+
+    def follow(self, cube: Cube, rows: Rows, failures: list[Failure]) -> bool:
+        """Counts rows that are new to this case; True when failures were among them."""
+        new = rows[int(np.searchsorted(rows["sequence"], self.tally.sequence, side="right")) :]
+        if not len(new):
+            return False
+        mask = mask_of(cube, new["place"], self.node, self.connection, self.side)
+        before, since = self.tally.failures, self.tally.sequence
+        for row in new[mask]:
+            if row["bad"]:
+                self.tally.fail(row, cube)
+            if row["good"]:
+                self.tally.succeed(row, cube)
+        self.tally.sequence = int(new["sequence"][-1])
+        if self.tally.failures > before:
+            self._note(cube, failures, since)
+        return self.tally.failures > before
+
+    def _note(self, cube: Cube, failures: list[Failure], since: int) -> None:
+        new = [f for f in failures if since < f.sequence <= self.tally.sequence]
+        if not new:
+            return
+        places = np.array([f.place for f in new], np.int32)
+        mask = mask_of(cube, places, self.node, self.connection, self.side).tolist()
+        for failure in (f for f, inside in zip(new, mask, strict=True) if inside):
+            self.tally.reasons[failure.reason] += 1
+            self.tally.phases[failure.phase] += 1
+            if len(self.tally.examples) < EXAMPLES:
+                self.tally.examples.append(failure)
+
+    def recount(self, cube: Cube, rows: Rows, failures: list[Failure], *, since: float) -> None:
+        """Counts anew, from the rows asked after ``since`` that are still remembered: the explanation has changed."""
+        self.tally = Tally()
+        self.follow(cube, rows[rows["at"] >= since], failures)
+
+    def run(self, cube: Cube, rows: Rows, now: float) -> Run | None:
+        """The latest run of failures within the explanation."""
+        return run_of(cube, rows, (self.node, self.connection, self.side), now)
+
+
+def run_of(cube: Cube, rows: Rows, what: tuple[int, str | None, str | None], now: float) -> Run | None:
+    """The latest run of failures among the rows that (node, connection, side) covers."""
+    inside: NDArray[np.void] = rows[mask_of(cube, rows["place"], *what)]
+    return failing_run(inside["at"], inside["good"], inside["bad"], now) if len(inside) else None

@@ -1,0 +1,303 @@
+"""Which explanations are under alarm: opened, re-scoped, paged, closed, joined (pure).
+
+One incident per explanation. What overlaps an open incident is the same incident, perhaps better understood; what the
+storage layer suffers in its wake belongs to it too; what comes back within minutes is the old one again.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfa.alarm import Signal, State, clear_reason, transition
+from cfa.case import Case
+from cfa.describe import burned_of, incident_of, noted
+from cfa.incident import EventName, IncidentEvent, Notify, Severity
+from cfa.materiality import Decision, Weight, decide
+from cfa.policy import (
+    AFTERMATH_SECONDS,
+    AFTERMATH_SUSTAINED_SECONDS,
+    KEEP_CLOSED_SECONDS,
+    KINDS,
+    REOPEN_SECONDS,
+    STABLE_PAGE_SECONDS,
+    STABLE_TICKET_SECONDS,
+)
+from cfa.scene import Scene
+from cfa.scope import Explanation, Scan, mask_of
+
+OVERLAP = 0.5
+"""Explanations that share at least this part of either's failures are of one incident."""
+
+RESCOPE_NATS = 5.0
+RESCOPE_STABLE_SECONDS = 2.0
+"""An open incident changes its scope for an explanation so much better, for so long."""
+
+FIGURES_SECONDS = 5.0
+"""How often an open incident's figures are told for the record."""
+
+Signed = tuple[Signal, str, Severity]
+
+
+@dataclass(slots=True, kw_only=True)
+class Candidate:
+    """An explanation not under alarm (yet): since when it has been the verdict without a break."""
+
+    case: Case
+    since: float
+    evaluations: int = 1
+
+
+class Docket:
+    """Open cases, those closed lately, and candidates."""
+
+    def __init__(self) -> None:
+        self.open: list[Case] = []
+        self.closed: list[Case] = []
+        self.candidates: dict[int, Candidate] = {}
+
+    def explained(self, scene: Scene) -> NDArray[np.bool_]:
+        """Failed rows that a closed case has already answered for."""
+        mask = np.zeros(len(scene.rows), np.bool_)
+        failed = scene.rows["bad"] > 0
+        for case in self.closed:
+            if case.closed_at is not None and case.closed_at >= scene.at - REOPEN_SECONDS:
+                old = failed & (scene.rows["at"] <= case.tally.last_failure_at)
+                if old.any():
+                    mask |= old & mask_of(scene.cube, scene.rows["place"], case.node, case.connection, case.side)
+        return mask
+
+    def observe(self, explanations: tuple[Explanation, ...], scene: Scene) -> None:
+        """Keeps track of how long each explanation has been the verdict."""
+        now: dict[int, Candidate] = {}
+        for e in explanations:
+            known = self.candidates.get(e.node)
+            if known is None or (known.case.connection, known.case.side) != (e.connection, e.side):
+                case = Case(node=e.node, kind=e.kind, connection=e.connection, side=e.side)
+                case.recount(scene.cube, scene.rows, scene.failures, since=scene.since)
+                since, count = (scene.at, 1) if known is None else (known.since, known.evaluations + 1)
+                now[e.node] = Candidate(case=case, since=since, evaluations=count)
+            else:
+                known.case.follow(scene.cube, scene.rows, scene.failures)
+                known.evaluations += 1
+                now[e.node] = known
+        self.candidates = now
+
+    def is_stable(self, node: int, at: float, seconds: float) -> bool:
+        """Whether an explanation has been the verdict for so long, and at least twice."""
+        candidate = self.candidates.get(node)
+        return candidate is not None and candidate.evaluations > 1 and at - candidate.since >= seconds
+
+    def forget_candidates(self) -> None:
+        """Whose word is believed has changed: begin anew."""
+        self.candidates = {}
+
+    def recount(self, scene: Scene) -> None:
+        """Counts every open case anew from what is believed now."""
+        for case in self.open:
+            since = case.incident.first_failure_at - 1 if case.incident else scene.since
+            case.recount(scene.cube, scene.rows, scene.failures, since=since)
+
+    def evaluate(self, explanations: tuple[Explanation, ...], scan: Scan | None, scene: Scene) -> list[IncidentEvent]:
+        """One evaluation: every change that follows, in order."""
+        events: list[IncidentEvent] = []
+        for case in self.open:
+            case.follow(scene.cube, scene.rows, scene.failures)
+        taken = self._match(explanations, scene)
+        for e in explanations:
+            if e.node in taken:
+                events += self._rescope(taken[e.node], e, scan, scene)
+            elif not self._is_aftermath(e, scene):
+                events += self._consider(e, scene)
+        for case in list(self.open):
+            events += self._judge(case, scene)
+        self._forget(scene.at)
+        return events
+
+    def blind(self, scene: Scene, *, blind: bool) -> list[IncidentEvent]:
+        """Nothing is heard of the canaries any more, or again."""
+        signal = Signal.BLIND if blind else Signal.SIGHTED
+        reason = "no_canary_data" if blind else "canary_data_again"
+        return [e for case in self.open for e in self._apply(case, (signal, reason, "watch"), scene)]
+
+    def _match(self, explanations: tuple[Explanation, ...], scene: Scene) -> dict[int, Case]:
+        """Which explanation speaks of which open case: the same scope first, else the first that overlaps."""
+        exact = {e.node: c for e in explanations for c in self.open if c.node == e.node}
+        for e in explanations:
+            for case in self.open:
+                if e.node not in exact and self._overlaps(e, case, scene):
+                    exact[e.node] = case
+        return exact
+
+    def _overlaps(self, e: Explanation, case: Case, scene: Scene) -> bool:
+        rows = scene.rows[(scene.rows["bad"] > 0) & (scene.rows["at"] >= scene.since)]
+        by_e = mask_of(scene.cube, rows["place"], e.node, e.connection, e.side)
+        by_case = mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)
+        both, least = (by_e & by_case).sum(), OVERLAP
+        return bool(both and (both >= least * by_e.sum() or both >= least * by_case.sum()))
+
+    def _rescope(self, case: Case, e: Explanation, scan: Scan | None, scene: Scene) -> list[IncidentEvent]:
+        """A better explanation of an open case becomes its scope."""
+        if (case.node, case.connection, case.side) == (e.node, e.connection, e.side) or scan is None:
+            return []
+        if any(other.node == e.node for other in self.open if other is not case):
+            return []
+        if case.paged and not KINDS[e.kind].pages:
+            return []
+        better = scan.gain_of(e.node, e.connection, e.side) - scan.gain_of(case.node, case.connection, case.side)
+        if better < RESCOPE_NATS or not self.is_stable(e.node, scene.at, RESCOPE_STABLE_SECONDS):
+            return []
+        case.node, case.kind, case.connection, case.side = e.node, e.kind, e.connection, e.side
+        case.scoped_at = scene.at
+        since = case.incident.first_failure_at - 1 if case.incident else scene.since
+        case.recount(scene.cube, scene.rows, scene.failures, since=since)
+        return self._tell(case, scene, "updated", "rescoped", notify="update" if case.paged else None)
+
+    def _is_aftermath(self, e: Explanation, scene: Scene) -> bool:
+        """Whether the storage layer's trouble is the wake of a greater incident."""
+        if not KINDS[e.kind].storage:
+            return False
+        tally = self.candidates[e.node].case.tally
+        if tally.last_failure_at - tally.first_failure_at >= AFTERMATH_SUSTAINED_SECONDS:
+            return False
+        for case in (*self.open, *self.closed):
+            if KINDS[case.kind].storage and not case.paged:
+                continue
+            over = scene.at if case.is_open else case.closed_at or 0.0
+            first = case.tally.first_failure_at - AFTERMATH_SUSTAINED_SECONDS / 10
+            if first <= tally.first_failure_at <= over + AFTERMATH_SECONDS:
+                return True
+        return False
+
+    def _consider(self, e: Explanation, scene: Scene) -> list[IncidentEvent]:
+        """A candidate becomes a case when both gates (page) or the first (ticket) are passed and its scope is stable."""
+        case = self.candidates[e.node].case
+        decision = self._decide(case, scene)
+        needed = STABLE_PAGE_SECONDS if decision.severity == "page" else STABLE_TICKET_SECONDS
+        if decision.severity not in ("page", "ticket") or not self.is_stable(e.node, scene.at, needed):
+            return []
+        if e.kind == "observer" and decision.severity == "ticket" and len(case.tally.bad_hosts) < 2:
+            return []  # a lone witness is recused, or its zone has no other: never an incident of its own
+        old = self._returned(case, scene)
+        if old is not None:
+            return self._reopen(old, case, scene)
+        case.scoped_at = scene.at
+        self.open.append(case)
+        return self._apply(case, (Signal(decision.severity), decision.reason, decision.severity), scene)
+
+    def _returned(self, case: Case, scene: Scene) -> Case | None:
+        for old in self.closed:
+            if old.node == case.node and old.closed_at is not None and scene.at - old.closed_at <= REOPEN_SECONDS:
+                return old
+        return None
+
+    def _reopen(self, old: Case, case: Case, scene: Scene) -> list[IncidentEvent]:
+        """The same scope again soon after its close: the old incident, which now closes less easily."""
+        self.closed.remove(old)
+        self.open.append(old)
+        old.follow(scene.cube, scene.rows, scene.failures)
+        old.connection, old.side, old.state = case.connection, case.side, State.ALARM
+        old.closed_at, old.returns, old.scoped_at = None, old.returns + 1, scene.at
+        return self._tell(old, scene, "updated", "returned", notify=None)
+
+    def _decide(self, case: Case, scene: Scene) -> Decision:
+        tally = case.tally
+        return decide(
+            Weight(
+                kind=case.kind,
+                log_evidence=scene.evidence_of(case.node, case.side),
+                log_threshold=scene.log_threshold,
+                run=case.run(scene.cube, scene.rows, scene.at),
+                span=tally.last_failure_at - tally.first_failure_at,
+                burned=burned_of(case, scene),
+                wrong=tally.wrong,
+                wrong_hosts=len(tally.wrong_hosts),
+            )
+        )
+
+    def _judge(self, case: Case, scene: Scene) -> list[IncidentEvent]:
+        """An open case: over, graver, changed, or just going on."""
+        if not case.tally.failures:
+            return self._apply(case, (Signal.CLEAR, "witnesses_recused", "watch"), scene)
+        over = self._over(case, scene)
+        if over is not None:
+            return self._apply(case, (Signal.CLEAR, over, "watch"), scene)
+        events = []
+        if not case.paged:
+            decision = self._decide(case, scene)
+            stable = scene.at - case.scoped_at >= STABLE_PAGE_SECONDS
+            if decision.severity == "page" and stable and self._is_new(case):
+                events = self._apply(case, (Signal.PAGE, decision.reason, "page"), scene)
+        return events or self._refresh(case, scene)
+
+    def _is_new(self, case: Case) -> bool:
+        """Budget once burned does not page again by itself: after a return, only what fails now."""
+        return case.returns == 0 or case.tally.tail == 0
+
+    def _over(self, case: Case, scene: Scene) -> str | None:
+        rows = scene.rows[scene.rows["received"] >= scene.at - 30]
+        mask = mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)
+        elsewhere = rows[rows["received"] >= scene.at - 10]
+        return clear_reason(
+            quiet=scene.at - case.tally.last_failure_received,
+            successes=case.tally.tail,
+            share=case.tally.share,
+            returns=case.returns,
+            attempts_lately=int((rows["good"] + rows["bad"])[mask].sum()),
+            region_well=not elsewhere["bad"].any() and len(elsewhere) > 0,
+        )
+
+    def _refresh(self, case: Case, scene: Scene) -> list[IncidentEvent]:
+        """The figures as of now; told when what they say has changed, or now and then for the record."""
+        old = case.incident
+        if old is None:
+            return []
+        new = incident_of(case, scene, severity=old.severity, reason=old.reason)
+        if (new.side, new.operations) != (old.side, old.operations):
+            reason = "side" if new.side != old.side else "operations"
+            return self._tell(case, scene, "updated", reason, notify="update" if case.paged else None)
+        case.incident = new
+        if scene.at - case.told_at < FIGURES_SECONDS:
+            return []
+        case.told_at = scene.at
+        return [IncidentEvent(incident=new, event="updated", at=scene.at, reason="figures")]
+
+    def _apply(self, case: Case, signed: Signed, scene: Scene) -> list[IncidentEvent]:
+        """What the transition table says of a signal."""
+        signal, reason, severity = signed
+        found = transition(case.state, signal, paged=case.paged)
+        case.state = found.state
+        events: list[IncidentEvent] = []
+        for event, notify in found.events:
+            events += self._tell(case, scene, event, reason, notify=notify, severity=severity)
+        return events
+
+    def _tell(
+        self,
+        case: Case,
+        scene: Scene,
+        event: EventName,
+        reason: str,
+        *,
+        notify: Notify | None,
+        severity: Severity = "watch",
+    ) -> list[IncidentEvent]:
+        """Makes the new incident with one more line in its timeline, and the event that carries it."""
+        kept = reason if event in ("opened", "paged") or case.incident is None else case.incident.reason
+        new = incident_of(case, scene, severity=severity, reason=kept)
+        if event == "paged":
+            case.paged, new = True, replace(new, paged_at=new.paged_at or scene.at)
+        if event == "closed":
+            self._close(case, scene.at)
+            new = replace(new, state="closed", closed_at=scene.at, closed_reason=reason)
+        case.incident = replace(new, timeline=noted(new, scene.at, event, reason))
+        case.told_at = scene.at
+        return [IncidentEvent(incident=case.incident, event=event, at=scene.at, reason=reason, notify=notify)]
+
+    def _close(self, case: Case, at: float) -> None:
+        case.closed_at, case.paged = at, False
+        self.open.remove(case)
+        self.closed.append(case)
+
+    def _forget(self, at: float) -> None:
+        self.closed = [c for c in self.closed if c.closed_at is not None and at - c.closed_at < KEEP_CLOSED_SECONDS]

@@ -1,0 +1,113 @@
+"""The last minute, cell by cell: (observer's zone, endpoint, operation, connection) (pure)."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cfa.objective import availability, cell_verdict
+from cfa.packing import pack, unpack
+from collector.series import LATENCY_BOUNDS_MS
+
+SECONDS = 60
+SLOTS = 64
+BUCKETS = len(LATENCY_BOUNDS_MS) + 1
+GOOD, BAD, EXCLUDED, UNOBSERVED, LATENCY = range(5)
+
+Cell = tuple[str, str, str, str]
+
+
+class Matrix:
+    """Counts and latency of each cell in one-second slots."""
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+        self.last_at: list[float | None] = []
+        self._index: dict[Cell, int] = {}
+        self._second: int | None = None
+        self._slots: NDArray[np.int32] = np.zeros((SLOTS, 16, LATENCY + BUCKETS), np.int32)
+
+    def advance(self, at: float) -> None:
+        """Lets seconds that left the minute go; time never goes back."""
+        second = int(at)
+        if self._second is None:
+            self._second = second
+        for new in range(self._second + 1, min(second, self._second + SLOTS) + 1):
+            self._slots[new % SLOTS] = 0
+        self._second = max(self._second, second)
+
+    def cell(self, cell: Cell) -> int:
+        """The index of a cell, new or known."""
+        index = self._index.get(cell)
+        if index is None:
+            index = self._index[cell] = len(self.cells)
+            self.cells.append(cell)
+            self.last_at.append(None)
+            if index >= self._slots.shape[1]:
+                self._slots = np.pad(self._slots, ((0, 0), (0, index), (0, 0)))
+        return index
+
+    def add(self, cell: int, at: float, counts: tuple[int, int, int, int], latency: tuple[int, ...] = ()) -> None:
+        """Adds (good, bad, excluded, unobserved) of the second ``at``; what is older than the minute is not its matter."""
+        if self._second is None or int(at) <= self._second - SECONDS:
+            return
+        row = self._slots[min(int(at), self._second) % SLOTS, cell]
+        row[:LATENCY] += counts
+        if len(latency) == BUCKETS:
+            row[LATENCY:] += latency
+        if any(counts[:UNOBSERVED]):
+            self.last_at[cell] = max(at, self.last_at[cell] or at)
+
+    @property
+    def answered(self) -> int:
+        """Cells that have answered at least once."""
+        return sum(at is not None for at in self.last_at)
+
+    def view(self, at: float, allowed: float) -> list[dict[str, object]]:
+        """The ``matrix`` of the status, in the order of names."""
+        if self._second is None:
+            return []
+        first, last = int(at) - SECONDS + 1, min(self._second, int(at))
+        seconds = [s % SLOTS for s in range(max(first, self._second - SECONDS + 1), last + 1)]
+        sums = self._slots[seconds].sum(axis=0) if seconds else np.zeros_like(self._slots[0])
+        order = sorted(range(len(self.cells)), key=self.cells.__getitem__)
+        return [self._row(i, sums[i], allowed) for i in order]
+
+    def _row(self, index: int, sums: NDArray[Any], allowed: float) -> dict[str, object]:
+        good, bad, excluded, unobserved = (int(x) for x in sums[:LATENCY])
+        return {
+            **dict(zip(("zone", "endpoint", "operation", "connection"), self.cells[index], strict=True)),
+            "verdict": str(cell_verdict(good, bad, allowed)),
+            "good": good,
+            "bad": bad,
+            "excluded": excluded,
+            "unobserved": unobserved,
+            "availability": availability(good, bad),
+            "latency_ms_p50": quantile(sums[LATENCY:], 0.5),
+            "latency_ms_p99": quantile(sums[LATENCY:], 0.99),
+            "last_at": self.last_at[index],
+        }
+
+    def state(self) -> dict[str, Any]:
+        """For the snapshot."""
+        return {"cells": self.cells, "last_at": self.last_at, "second": self._second, "slots": pack(self._slots)}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Takes a :meth:`state` back."""
+        self.cells = [(z, e, o, c) for z, e, o, c in state["cells"]]
+        self._index = {cell: i for i, cell in enumerate(self.cells)}
+        self.last_at, self._second, self._slots = state["last_at"], state["second"], unpack(state["slots"])
+
+
+def quantile(buckets: NDArray[Any], q: float) -> float | None:
+    """A quantile of a latency histogram in ms, linear within its bucket; None when empty, the last bound when slower."""
+    total = int(buckets.sum())
+    if not total:
+        return None
+    cumulative = np.cumsum(buckets)
+    k = int(np.searchsorted(cumulative, q * total))
+    if k >= len(LATENCY_BOUNDS_MS):
+        return float(LATENCY_BOUNDS_MS[-1])
+    low = LATENCY_BOUNDS_MS[k - 1] if k else 0.0
+    before = int(cumulative[k - 1]) if k else 0
+    return round(low + (LATENCY_BOUNDS_MS[k] - low) * (q * total - before) / int(buckets[k]), 3)

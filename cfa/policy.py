@@ -1,0 +1,151 @@
+"""The judgement's policy as data, each figure with its source (pure).
+
+Sources: [alarms] = mixture detector, burst-robust null, gates and hysteresis, measured by simulation;
+[scan] = Bernoulli scan with a description-length penalty; [lease] = the store's leader fail-over takes 3–5 s.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+SECONDS_PER_YEAR = 365.25 * 86_400
+
+BUDGET_PERIOD_SECONDS = 30 * 86_400
+"""Error budgets are for 30 days."""
+
+WINDOWS: tuple[tuple[str, int], ...] = (
+    ("5m", 300),
+    ("30m", 1_800),
+    ("1h", 3_600),
+    ("6h", 21_600),
+    ("1d", 86_400),
+    ("7d", 604_800),
+    ("30d", 2_592_000),
+)
+"""Names and seconds of the rolling windows, ascending."""
+
+GRID: tuple[tuple[float, bool], ...] = (
+    (3.0, True),
+    (14.4, True),
+    (100.0, True),
+    (0.01, False),
+    (0.1, False),
+    (0.5, False),
+    (0.999, False),
+)
+"""Alternatives of the mixture: ``(value, True)`` is a multiple of p0, ``(value, False)`` a failure ratio. [alarms]"""
+
+CLUSTERING = 0.35
+"""c: how probable a failure may be directly after a failure of the same host, in a healthy service. [alarms]"""
+
+SCAN_WINDOW_SECONDS = 60.0
+"""How much of the past the scan looks at. [scan]"""
+
+SCAN_LEAD_SECONDS = 2.0
+"""Attempts before the first failure that the scan sees too: they tell a router from the region before the next batch."""
+
+RETENTION_SECONDS = 180.0
+"""How long single attempts are remembered: the slowest clearing of a partial failure."""
+
+EPISODE_GAP_SECONDS = 30.0
+"""Failures further apart than this belong to different episodes."""
+
+BACKFILL_SECONDS = 15.0
+"""A reading older than this on arrival counts in the windows only: nobody is paged for the past."""
+
+BLIND_SECONDS = 15.0
+"""No canary was heard for so long: INSUFFICIENT_DATA."""
+
+EVALUATION_SECONDS = 0.5
+"""Shortest time between two evaluations."""
+
+SETTLED_SECONDS = 1.5
+"""Failures come at once, successes in one-second batches: shares are judged on what is at least this old."""
+
+STABLE_PAGE_SECONDS = 1.0
+"""A scope is named in a page only when it has been the verdict for so long, and twice in a row."""
+
+STABLE_TICKET_SECONDS = 3.0
+"""The same for a ticket, which has time."""
+
+BUDGET_SHARE_PAGES = 0.02
+"""A page when this part of the 30-day budget has burned since the change point (SRE workbook, 1 h row)."""
+
+SHARE_PAGES = 0.5
+"""A page when at least this share of the attempts in the scope fails, sustained. [alarms]"""
+
+SHARE_ENOUGH_ATTEMPTS = 20
+"""From so many attempts on the share itself is judged; below, its lower Jeffreys bound."""
+
+RUN_BREAKS_AFTER = 10
+"""So many successes in seconds without a failure end a run of failures: 0.5 ** 10 = 0.1 % if half still failed."""
+
+WRONG_ANSWERS_PAGE = 2
+"""Correctness: so many wrong answers (or two hosts that saw one) page, whatever the availability: one may be a flipped
+bit on the witness, two are the store's."""
+
+CLEAR_CONFIDENCE = 0.01
+"""d of the clearing rule: ln(1/d)/p_clear successes since the last failure. [alarms]"""
+
+CLEAR_FLOOR = 0.01
+"""p_clear is at least this, else a tenth of the share that failed. [alarms]"""
+
+QUIET_SECONDS = 8.0
+"""Shortest time without failure before an incident closes."""
+
+QUIET_AFTER_REOPEN_SECONDS = 60.0
+"""The same for one that has come back after its close: doubled with each return, so that flapping pages once or twice."""
+
+QUIET_MOST_SECONDS = 170.0
+"""An incident without failures for so long, and with any success, closes however few the attempts."""
+
+VANISHED_SECONDS = 60.0
+"""An incident whose attempts have vanished (a router taken out of DNS) closes after this, if the region is well."""
+
+REOPEN_SECONDS = 300.0
+"""The same scope within this time after the close is the old incident."""
+
+AFTERMATH_SECONDS = 60.0
+"""What the storage layer suffers this shortly after a greater incident belongs to it …"""
+
+AFTERMATH_SUSTAINED_SECONDS = 20.0
+"""… unless it goes on for so long."""
+
+KEEP_CLOSED_SECONDS = 3_600.0
+"""How long closed incidents are remembered here (the shell's store keeps them for good)."""
+
+VERDICT_ALPHA = 1e-4
+"""A window is in breach when a service at its objective would look so bad with at most this probability."""
+
+CELL_ATTEMPTS_AT_LEAST = 5
+"""A matrix cell with fewer attempts in a minute says nothing."""
+
+MAX_NODES = 20_000
+"""More nodes of the cube than this are not followed: a bound on memory against runaway labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of explanation: may it page, and after how long a sustained failure."""
+
+    pages: bool
+    sustained_seconds: float
+    storage: bool = False
+
+
+KINDS: MappingProxyType[str, Kind] = MappingProxyType(
+    {
+        "region": Kind(pages=True, sustained_seconds=2.0, storage=True),
+        "zone": Kind(pages=True, sustained_seconds=2.0),
+        "endpoint": Kind(pages=True, sustained_seconds=2.0),
+        "zone_endpoint": Kind(pages=True, sustained_seconds=2.0),
+        "router": Kind(pages=True, sustained_seconds=2.0),
+        # Longer than a leader's fail-over, which heals itself [lease].
+        "table": Kind(pages=True, sustained_seconds=10.0, storage=True),
+        "partition": Kind(pages=True, sustained_seconds=10.0, storage=True),
+        "node": Kind(pages=True, sustained_seconds=10.0, storage=True),
+        # A witness's own trouble is not the customers'.
+        "observer_zone": Kind(pages=False, sustained_seconds=2.0),
+        "observer": Kind(pages=False, sustained_seconds=2.0),
+    }
+)
+"""Explanations in order of preference when two explain equally well; ``storage`` marks what a fail-over may show."""

@@ -1,0 +1,103 @@
+"""Whose word is believed: hosts that recuse themselves, and lone witnesses that nobody confirms (pure)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cfa.attempts import Rows
+from cfa.cube import Cube
+from cfa.scope import Explanation
+from collector.series import Health
+
+LONE_WITNESS = "lone_witness"
+LONE_FAILURES_AT_LEAST = 5
+CONFIRMED_SHARE = 0.2
+"""Another host of the zone contradicts the witness when its own failing share is below this part of the witness's."""
+
+BELIEVED_AGAIN_SECONDS = 20.0
+BELIEVED_AGAIN_SUCCESSES = 46
+"""A lone witness is believed again after so long and so many successes without a failure: ln(1/1 %) / 10 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recused:
+    """A host whose word is kept but not believed, since when and why; ``itself`` when it says so of itself."""
+
+    host: str
+    zone: str
+    since: float
+    reasons: tuple[str, ...]
+    itself: bool
+
+
+class Witnesses:
+    """The jury's list."""
+
+    def __init__(self) -> None:
+        self.recused: dict[str, Recused] = {}
+        self.zones: dict[str, str] = {}
+        self.heard_at: dict[str, float] = {}
+
+    def hear(self, host: str, zone: str, at: float) -> None:
+        """Notes that a canary host was heard."""
+        self.zones[host], self.heard_at[host] = zone, at
+
+    def health(self, health: Health, at: float) -> bool:
+        """Takes a host's own verdict; True when it is recused from now on."""
+        known = self.recused.get(health.host)
+        if health.recused:
+            since = known.since if known is not None else at
+            self.recused[health.host] = Recused(
+                host=health.host, zone=health.zone, since=since, reasons=health.reasons, itself=True
+            )
+            return known is None
+        if known is not None and known.itself:
+            del self.recused[health.host]
+        return False
+
+    def contradicted(self, cube: Cube, rows: Rows, explanation: Explanation) -> bool:
+        """Whether a believed host of the same zone saw the same targets well while this one alone failed."""
+        host = cube.nodes[explanation.node][1][0]
+        zone = self.zones.get(host)
+        if explanation.failures < LONE_FAILURES_AT_LEAST:
+            return False
+        others = [h for h, z in self.zones.items() if z == zone and h != host and h not in self.recused]
+        share = explanation.failures / explanation.attempts
+        for other in others:
+            mine = rows[cube.covered(cube.node(("observer", (other,))), rows["place"])]
+            bad, good = int(mine["bad"].sum()), int(mine["good"].sum())
+            if good >= LONE_FAILURES_AT_LEAST and bad / (bad + good) < CONFIRMED_SHARE * share:
+                return True
+        return False
+
+    def recuse(self, host: str, at: float) -> None:
+        """A lone witness: nobody beside it sees what it sees."""
+        self.recused[host] = Recused(
+            host=host, zone=self.zones.get(host, ""), since=at, reasons=(LONE_WITNESS,), itself=False
+        )
+
+    def readmit(self, cube: Cube, rows: Rows, at: float) -> list[str]:
+        """Lone witnesses that have long enough seen no failure: believed again."""
+        back = []
+        for host in [h for h, r in self.recused.items() if not r.itself]:
+            mine = rows[cube.covered(cube.node(("observer", (host,))), rows["place"])]
+            lately = mine[mine["received"] >= at - BELIEVED_AGAIN_SECONDS]
+            if not lately["bad"].any() and int(lately["good"].sum()) >= BELIEVED_AGAIN_SUCCESSES:
+                del self.recused[host]
+                back.append(host)
+        return back
+
+    def believed(self, cube: Cube, rows: Rows) -> Rows:
+        """The rows without those of recused hosts."""
+        if not self.recused:
+            return rows
+        nodes = [cube.node(("observer", (host,))) for host in self.recused]
+        mask = np.isin(cube.membership[rows["place"]], [n for n in nodes if n >= 0]).any(axis=1)
+        return rows[~mask]
+
+    def view(self) -> list[dict[str, object]]:
+        """The ``recused`` of the status."""
+        return [
+            {"host": r.host, "zone": r.zone, "since": r.since, "reasons": list(r.reasons)}
+            for _, r in sorted(self.recused.items())
+        ]
