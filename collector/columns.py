@@ -9,7 +9,7 @@ import zlib
 from array import array
 from collections.abc import Iterable, Mapping
 
-from collector.merge import EMPTY, WIDTH, Tally, merge
+from collector.merge import WIDTH, Tally, merge
 
 RowKey = tuple[int, int]
 """``(series id, recused as 0 or 1)``."""
@@ -23,8 +23,8 @@ def pack(rows: Mapping[RowKey, Tally]) -> bytes:
     ordered = sorted(rows)
     columns = array("q", [key[0] for key in ordered])
     columns.extend(key[1] for key in ordered)
-    for place in range(WIDTH):
-        columns.extend([rows[key][place] for key in ordered])
+    for place in zip(*[rows[key] for key in ordered], strict=True):
+        columns.extend(place)
     if _BIG_ENDIAN:
         columns.byteswap()
     return zlib.compress(columns.tobytes(), 6)
@@ -54,5 +54,5 @@ def add(sealed: Mapping[RowKey, Tally], late: Iterable[tuple[RowKey, Tally]]) ->
     """``sealed`` with late rows merged in: the rows of the next version."""
     rows = dict(sealed)
     for key, tally in late:
-        rows[key] = merge(rows.get(key, EMPTY), tally)
+        rows[key] = merge(rows[key], tally) if key in rows else tally
     return rows

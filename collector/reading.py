@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,11 @@ from collector.interval import interval_of
 from collector.ledger import database_of, read_series
 from collector.merge import counts_of, latency_of
 from collector.observation import Observation, Vantage
+from collector.rollup import Grouping
 from collector.series import Series
 from collector.wire import FailureRow, HealthSpan, IntervalRow, UnobservedRow
 
+GROUPINGS_MAX = 16
 FEED_BYTES_MAX = 4 * 1024 * 1024
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class Reader:
         self._feed_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-feed")
         self._query_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-query")
         self._series: dict[int, Series] = {}
+        self._groupings: dict[tuple[str, ...], Grouping] = {}
 
     def close(self) -> None:
         """Wait for running queries and close the connections."""
@@ -120,16 +123,14 @@ class Reader:
     ) -> list[IntervalRow]:
         version, table = _columns(database, start, asked)
         self._series.update(read_series(database, after=len(self._series)))
-        names = self._series if by is None else {}
+        names: Sequence[Series] | Mapping[int, Series]
         if by is None:
             ids, recused, *places = table
             rows = dict(zip(zip(ids, recused, strict=True), zip(*places, strict=True), strict=True))
+            names = self._series
         else:
-            groups: dict[Series, int] = {}
-            rows = rollup.roll_up(
-                table, lambda i: groups.setdefault(rollup.reduce_series(self._series[i], by), len(groups))
-            )
-            names = {number: series for series, number in groups.items()}
+            grouping = self._grouping(by)
+            rows, names = grouping.roll_up(table), grouping.names
         return [
             IntervalRow(
                 series=names[number],
@@ -142,6 +143,14 @@ class Reader:
             for (number, recused_flag), tally in rows.items()
             if vantage is None or names[number].vantage is vantage
         ]
+
+    def _grouping(self, by: tuple[str, ...]) -> Grouping:
+        if by not in self._groupings:
+            if len(self._groupings) >= GROUPINGS_MAX:
+                self._groupings.clear()
+            self._groupings[by] = Grouping(by)
+        self._groupings[by].learn(self._series)
+        return self._groupings[by]
 
 
 def _starts(database: sqlite3.Connection, first: int, end: float) -> list[int]:

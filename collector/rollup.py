@@ -1,7 +1,7 @@
 """Counts added up over the dimensions that nobody asked for (pure)."""
 
 from array import array
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,17 +30,37 @@ def reduce_series(series: Series, by: Collection[str]) -> Series:
     return replace(series, **blank)
 
 
-def roll_up(columns: "list[array[int]]", group_of: Callable[[int], int]) -> dict[RowKey, Tally]:
-    """Sealed columns (:func:`collector.columns.columns_of`) added up by ``(group, recused)``."""
-    import numpy as np  # noqa: PLC0415 (a daemon that is never asked need not load it)
+class Grouping:
+    """Which series fall together under ``by``. Grows with the ledger's series; ids count from 1 without holes."""
 
-    ids, recused, *places = (np.frombuffer(column, dtype=np.int64) for column in columns)
-    distinct, inverse = np.unique(ids, return_inverse=True)
-    groups = np.array([group_of(int(i)) for i in distinct], dtype=np.int64)[inverse] if len(ids) else ids
-    keys, place_of = np.unique(groups * 2 + recused, return_inverse=True)
-    sums = np.zeros((len(keys), len(places)), dtype=np.int64)
-    np.add.at(sums, place_of, np.stack(places, axis=1))
-    return {(int(key) // 2, int(key) % 2): tuple(row) for key, row in zip(keys.tolist(), sums.tolist(), strict=True)}
+    def __init__(self, by: Collection[str]) -> None:
+        self._by = by
+        self._numbers: dict[Series, int] = {}
+        self._group_of: list[int] = [0]  # index: series id
+        self.names: list[Series] = []
+        """Index: number of the group."""
+
+    def learn(self, names: Mapping[int, Series]) -> None:
+        """Take in the series that are new in ``names``."""
+        for number in range(len(self._group_of), len(names) + 1):
+            group = reduce_series(names[number], self._by)
+            if group not in self._numbers:
+                self._numbers[group] = len(self.names)
+                self.names.append(group)
+            self._group_of.append(self._numbers[group])
+
+    def roll_up(self, columns: "list[array[int]]") -> dict[RowKey, Tally]:
+        """Columns (:func:`collector.columns.columns_of`) added up by ``(group, recused)``."""
+        import numpy as np  # noqa: PLC0415 (a daemon that is never asked need not load it)
+
+        table = np.array([np.frombuffer(column, dtype=np.int64) for column in columns])
+        if not table.shape[1]:
+            return {}
+        keys = np.array(self._group_of, dtype=np.int64)[table[0]] * 2 + table[1]
+        order = np.argsort(keys, kind="stable")
+        distinct, firsts = np.unique(keys[order], return_index=True)
+        sums = np.add.reduceat(table[2:, order], firsts, axis=1).T
+        return {(key // 2, key % 2): tuple(row) for key, row in zip(distinct.tolist(), sums.tolist(), strict=True)}
 
 
 def to_columns(rows: Iterable[tuple[int, ...]], width: int) -> "list[array[int]]":

@@ -1,4 +1,4 @@
-"""What travels between rooms as JSON, and its limits: canary → collector (push) and collector → cfa (feed).
+"""What travels between rooms as JSON, and its limits: canary → collector (push) and collector → cfa (feed) (pure).
 
 HTTP joints (bearer token in ``Authorization`` when one is configured):
 

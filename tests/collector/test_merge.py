@@ -77,12 +77,20 @@ def test_late_rows_are_added_to_the_sealed_ones(
 
 @given(rows)
 def test_rolling_up_is_adding_up(given_rows: dict[columns.RowKey, Tally]) -> None:
-    """The arrays' sums are those of a plain loop."""
-    expected: dict[columns.RowKey, Tally] = {}
-    for (series, recused), tally in given_rows.items():
-        key = (series % 3, recused)
+    """The arrays' sums are those of a plain loop, and a group that is learnt later changes nothing."""
+    names = {
+        number: make_series(host=f"az{number % 3 + 1}-canary-{number}", partition=f"p-{number}")
+        for number in range(1, 51)
+    }
+    expected: dict[tuple[str, int], Tally] = {}
+    for (number, recused), tally in given_rows.items():
+        key = (names[number].zone, recused)
         expected[key] = merge.merge(expected.get(key, EMPTY), tally)
-    assert rollup.roll_up(columns.columns_of(columns.pack(given_rows)), lambda i: i % 3) == expected
+    grouping = rollup.Grouping(("zone",))
+    grouping.learn({number: names[number] for number in range(1, 20)})
+    grouping.learn(names)
+    rolled = grouping.roll_up(columns.columns_of(columns.pack(given_rows)))
+    assert {(grouping.names[group].zone, recused): tally for (group, recused), tally in rolled.items()} == expected
 
 
 def test_damaged_columns_are_noticed() -> None:
