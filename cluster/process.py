@@ -67,7 +67,7 @@ class ZoneProcess:
     def _make_memds(self) -> MemDs:
         replicas = self._catalogue.partitions[0].replicas
         sources = tuple(sorted(replicas, key=lambda node: self._zone_of[node] != self.zone.name))
-        readers = tuple(node.name for node in self.zone.nodes)
+        readers = (*(n.name for n in self.zone.nodes), *(r.name for r in self.zone.routers))
         return MemDs(self.zone.memds, hub=self.hub, sources=sources, readers=readers)
 
     # --- components -----------------------------------------------------------------------------------------------------
@@ -192,9 +192,25 @@ def _secret(path: Path | None) -> str:
     return path.read_text().strip() if path else ""
 
 
+def http_front(config: ClusterConfig, topology: Topology) -> Front:
+    """The front that customers meet: DynamoDB's API over HTTP and HTTPS."""
+    from cluster.api.http import serve_router  # noqa: PLC0415
+    from cluster.certificates import ensure, server_context  # noqa: PLC0415
+
+    paths = ensure(config, topology)
+
+    async def serve(router: Router, store: RouterBack, faults: FaultSet) -> None:
+        tls = server_context(paths, topology, faults)
+        await serve_router(router, store, config, topology, faults=faults, tls=tls)
+
+    return serve
+
+
 async def run_zone(config: ClusterConfig, zone: str, ready: asyncio.Event | None = None) -> None:
-    """Run the zone until cancelled."""
+    """Run the zone until cancelled; ``ready`` is set once it can serve everything. Raises OSError when an address is taken."""
     from cluster.api.evaluation import evaluate  # noqa: PLC0415
 
-    process = ZoneProcess(config, zone, topology=load_topology(config), evaluate=evaluate, front=None)
+    topology = load_topology(config)
+    front = http_front(config, topology)
+    process = ZoneProcess(config, zone, topology=topology, evaluate=evaluate, front=front)
     await process.run(ready)

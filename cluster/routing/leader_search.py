@@ -13,13 +13,14 @@ SEARCH_SHARE = 0.4
 
 @dataclass(slots=True)
 class Search:
-    """``nodes``: in the order to try; ``presumed``: who was believed to lead, and is to blame when nobody does."""
+    """``nodes``: in the order to try; ``believed``: who was said to lead, the router's own memory first."""
 
     nodes: list[str]
     give_up_at: float
-    presumed: str | None = None
+    believed: list[str] = field(default_factory=list)
     hints: int = 0
     tried: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
     hinted: str | None = None
 
     def next_node(self) -> str | None:
@@ -31,11 +32,12 @@ class Search:
             self.tried.add(node)
         return node
 
-    def not_leader(self, hint: str | None) -> None:
-        """The node asked does not lead, and believes that ``hint`` does."""
+    def not_leader(self, node: str, hint: str | None) -> None:
+        """``node`` does not lead, and believes that ``hint`` does."""
+        self.answered.add(node)
         if hint is None:
             return
-        self.presumed = hint
+        self.believed.append(hint)
         if self.hints < MAX_HINTS and hint not in self.tried:
             self.hints += 1
             self.hinted = hint
@@ -45,3 +47,8 @@ class Search:
         self.tried.clear()
         self.hints = 0
         return at + ROUND_PAUSE_SECONDS < self.give_up_at
+
+    def to_blame(self) -> str:
+        """Who is missing: the first that was said to lead and did not answer, else any that did not, else who was said to lead last."""
+        silent = [node for node in (*self.believed, *self.nodes) if node not in self.answered]
+        return next(iter(silent), None) or next(reversed(self.believed), self.nodes[0])

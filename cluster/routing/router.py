@@ -222,7 +222,7 @@ class RouterBack:
         started = loop.time()
         presumed = self._leaders.get(question.group)
         nodes = for_leader(partition, presumed, self._suspects, started)
-        search = Search(nodes, started + self._patience * SEARCH_SHARE, presumed)
+        search = Search(nodes, started + self._patience * SEARCH_SHARE, [presumed] if presumed else [])
         while True:
             node = search.next_node()
             if node is None:
@@ -238,9 +238,8 @@ class RouterBack:
                 self._leaders[question.group] = node
                 self._forget(table, answer.body)
                 return answer
-            search.not_leader(answer.body.leader)
-        self._leaders.pop(question.group, None)
-        via = Via(node=search.presumed or nodes[0], partition=partition.id)
+            search.not_leader(node, answer.body.leader)
+        via = Via(node=search.to_blame(), partition=partition.id)
         raise StoreError(ErrorKind.NO_LEADER, "no leader answers for the partition", via=via)
 
     async def _one(self, node: str, partition: Partition, question: Question, patience: float) -> _Answered:
@@ -255,7 +254,6 @@ class RouterBack:
             raise StoreError(ErrorKind.UNREACHABLE, f"{node} fell while it was asked", via=via) from None
         except NoAnswer:
             self._suspects.add(node, asyncio.get_running_loop().time())
-            self._leaders.pop(question.group, None)
             raise StoreError(ErrorKind.TIMEOUT, f"{node} did not answer in time", via=via) from None
         self._suspects.clear(node)
         return _Answered(body, via)

@@ -6,7 +6,7 @@ A hit also asks MemDS (one message there, one back), so that the load on MemDS i
 import contextlib
 
 from cluster.ports import ErrorKind, StoreError, Table
-from cluster.routing.messages import Body, Refused, Routes, TableNow, WantTable, WhatRoutes, WhatTable
+from cluster.routing.messages import Body, Refused, Routes, RoutesChanged, TableNow, WantTable, WhatRoutes, WhatTable
 from cluster.transport import Hub, NoAnswer, Unreachable
 
 ASK_SECONDS = 0.3
@@ -20,9 +20,11 @@ class TableCache:
         self._cached: dict[str, Table] = {}
 
     def told(self, sender: str, body: Body) -> None:  # noqa: ARG002 (any MemDS is as good as another)
-        """MemDS answers a hit."""
+        """MemDS answers a hit, or says that the cache is out of date."""
         if isinstance(body, TableNow):
             self.put(body.table, name=body.name)
+        elif isinstance(body, RoutesChanged):
+            self._cached.clear()
 
     async def asked(self, sender: str, body: Body, deadline: float) -> Body:  # noqa: ARG002
         """Nobody asks a router."""
