@@ -129,7 +129,7 @@ async def test_refusals_and_missing_tokens_are_failed_deliveries(tmp_path: Path)
         for hook, reason in (
             (WebhookDestination("webhook", url, CONSOLE), "HTTP 500"),
             (WebhookDestination("webhook", "http://127.77.7.1:1", CONSOLE), "Cannot connect"),
-            (WebhookDestination("webhook", "not a url", CONSOLE), "not a url"),
+            (WebhookDestination("webhook", "not a url", CONSOLE), "URL|url"),
             (WebhookDestination("webhook", url, CONSOLE, tmp_path / "none"), "none"),
         ):
             with pytest.raises(DeliveryFailed, match=reason):
