@@ -56,3 +56,8 @@ def add(sealed: Mapping[RowKey, Tally], late: Iterable[tuple[RowKey, Tally]]) ->
     for key, tally in late:
         rows[key] = merge(rows[key], tally) if key in rows else tally
     return rows
+
+
+def regroup(rows: Mapping[RowKey, Tally], group_of: Mapping[int, int]) -> dict[RowKey, Tally]:
+    """``rows`` added up by ``group_of`` their series."""
+    return add({}, (((group_of[series], recused), tally) for (series, recused), tally in rows.items()))

@@ -10,7 +10,7 @@ import fcntl
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,6 +22,7 @@ from collector.ingest import Accepted, Duplicate, RefusedError, decide
 from collector.interval import INTERVAL_SECONDS, interval_of
 from collector.merge import collect
 from collector.observation import Vantage
+from collector.rollup import in_summary
 from collector.sequence import Ranges
 from collector.series import FeedEntry, Reading, Series, TargetState
 from collector.spans import GAP_SECONDS, Span, fold
@@ -241,8 +242,15 @@ class Ledger:
             before = query("SELECT body FROM sealed WHERE start = ? AND version = ?", (start, version - 1)).fetchone()
             late = query("SELECT * FROM running WHERE start = ?", (start,)).fetchall()
             rows = columns.add(columns.unpack(before[0]) if before else {}, [((r[1], r[2]), r[3:]) for r in late])
-            query("INSERT INTO sealed VALUES (?, ?, ?, ?)", (start, version, at, columns.pack(rows)))
+            short = columns.regroup(rows, self._summarised({number for number, _ in rows}))
+            row = (start, version, at, columns.pack(short), columns.pack(rows))
+            query("INSERT INTO sealed VALUES (?, ?, ?, ?, ?)", row)
             query("DELETE FROM running WHERE start = ?", (start,))
+
+    def _summarised(self, numbers: Iterable[int]) -> dict[int, int]:
+        """Series id → the id of the series that it is summarised under."""
+        names = {number: series for series, number in self._series.items()}
+        return {number: self._series_id(in_summary(names[number])) for number in numbers}
 
 
 def entry_of(one: Submission, *, cursor: int, received_at: float) -> FeedEntry:

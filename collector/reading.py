@@ -121,7 +121,7 @@ class Reader:
         by: tuple[str, ...] | None,
         asked: int | None,
     ) -> list[IntervalRow]:
-        version, table = _columns(database, start, asked)
+        version, table = _columns(database, start, asked, short=rollup.summary_suffices(vantage, by))
         self._series.update(read_series(database, after=len(self._series)))
         names: Sequence[Series] | Mapping[int, Series]
         if by is None:
@@ -161,13 +161,14 @@ def _starts(database: sqlite3.Connection, first: int, end: float) -> list[int]:
     return [start for (start,) in database.execute(query, (first, end))]
 
 
-def _columns(database: sqlite3.Connection, start: int, asked: int | None) -> tuple[int, Any]:
+def _columns(database: sqlite3.Connection, start: int, asked: int | None, *, short: bool) -> tuple[int, Any]:
     """The version told and its columns: the newest sealed one up to ``asked``, else the running one as version 0."""
     database.execute("BEGIN")  # one snapshot: an interval that is sealed meanwhile is seen before or after, not between
     try:
         sealed = database.execute(
-            "SELECT version, body FROM sealed WHERE start = ? AND version <= ? ORDER BY version DESC LIMIT 1",
-            (start, 2**31 if asked is None else asked),
+            "SELECT version, CASE ? WHEN 1 THEN summary ELSE body END FROM sealed WHERE start = ? AND version <= ?"
+            " ORDER BY version DESC LIMIT 1",
+            (short, start, 2**31 if asked is None else asked),
         ).fetchone()
         if sealed:
             return sealed[0], columns.columns_of(sealed[1])

@@ -7,6 +7,7 @@ from typing import Any
 
 from collector.columns import RowKey
 from collector.merge import Tally
+from collector.observation import Vantage
 from collector.series import Series
 
 OPTIONAL: tuple[str, ...] = (
@@ -21,6 +22,19 @@ OPTIONAL: tuple[str, ...] = (
 REQUIRED: tuple[str, ...] = ("host", "zone", "table")
 DIMENSIONS: tuple[str, ...] = (*REQUIRED, *OPTIONAL)
 """What may be asked for; vantage and operation are always kept: their counts must never be added up."""
+
+SUMMARY: tuple[str, ...] = ("zone", "table", "endpoint", "connection", "partition")
+"""What a sealed interval's summary keeps of a client's series; a server's series are few and kept whole."""
+
+
+def in_summary(series: Series) -> Series:
+    """The series under which ``series`` is summarised when an interval is sealed."""
+    return series if series.vantage is Vantage.SERVER else reduce_series(series, SUMMARY)
+
+
+def summary_suffices(vantage: Vantage | None, by: Collection[str] | None) -> bool:
+    """Whether a question can be answered from the summaries: a month is then read in seconds."""
+    return vantage is Vantage.SERVER or (by is not None and set(by) <= set(SUMMARY))
 
 
 def reduce_series(series: Series, by: Collection[str]) -> Series:

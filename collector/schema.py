@@ -1,7 +1,7 @@
 """The ledger's tables and their version (pure).
 
 One SQLite file in the collector's folder. ``running`` is what is not sealed yet, ``sealed`` has one compressed row for
-each version of an interval (:mod:`collector.columns`); series are interned, so that a count costs a few bytes.
+each version of an interval (:mod:`collector.columns`), and its short form (:mod:`collector.rollup`); series are interned, so that a count costs a few bytes.
 """
 
 import dataclasses
@@ -34,7 +34,10 @@ TABLES: tuple[str, ...] = (
         f"CREATE TABLE running (start INTEGER, series INTEGER, recused INTEGER, {', '.join(f'{c} INTEGER NOT NULL' for c in TALLY_COLUMNS)},"
         " PRIMARY KEY (start, series, recused)) WITHOUT ROWID"
     ),
-    "CREATE TABLE sealed (start INTEGER, version INTEGER, sealed_at REAL NOT NULL, body BLOB NOT NULL, PRIMARY KEY (start, version))",
+    (
+        "CREATE TABLE sealed (start INTEGER, version INTEGER, sealed_at REAL NOT NULL, summary BLOB NOT NULL, body BLOB NOT NULL,"
+        " PRIMARY KEY (start, version))"
+    ),
     (
         "CREATE TABLE unobserved (start INTEGER, host TEXT, zone TEXT, endpoint TEXT, connection TEXT, operation TEXT, reason TEXT,"
         " count INTEGER NOT NULL, PRIMARY KEY (start, host, zone, endpoint, connection, operation, reason)) WITHOUT ROWID"

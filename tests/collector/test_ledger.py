@@ -12,7 +12,7 @@ from collector.config import CollectorConfig
 from collector.housekeeping import forget
 from collector.ingest import Duplicate
 from collector.ledger import Ledger, LedgerError, Scraped, Stored, database_of
-from collector.observation import Connection, OperationClass, Outcome
+from collector.observation import Connection, OperationClass, Outcome, Vantage
 from collector.reading import Reader
 from collector.series import Reading, Unobserved
 from collector.wire import Batch
@@ -86,6 +86,32 @@ async def test_rolled_up_rows_add_up_the_same_before_and_after_sealing(ledger: L
     ledger.seal(at=NOW + 900, after_seconds=600, reopened=True)
     after = {(r.series.zone, r.counts[Outcome.SUCCESS]) for r in await rows_of(reader, by=("zone",))}
     assert before == after == {("az1", 4), ("az2", 2)}
+
+
+async def test_the_summary_gives_the_figures_of_the_whole(ledger: Ledger, reader: Reader) -> None:
+    """What is read from the short form equals what is added up from every series, for clients and for servers."""
+    nodes = [
+        make_series(host=f"az{z}-canary-1", node=f"n-{n}", endpoint=e)
+        for z in (1, 2)
+        for n in (1, 2)
+        for e in ("fips", "standard")
+    ]
+    nodes += [
+        make_series(host="az1-node-1", vantage=Vantage.SERVER, node="az1-node-1", partition=f"p-{n}") for n in range(3)
+    ]
+    readings = tuple(Reading(series=s, at=int(NOW), counts={Outcome.SUCCESS: i + 1}) for i, s in enumerate(nodes))
+    ledger.apply([Scraped(zone="", readings=readings)], at=NOW)
+    ledger.seal(at=NOW + 900, after_seconds=600, reopened=True)
+    short = {
+        (r.series.vantage, r.series.endpoint): r.counts[Outcome.SUCCESS]
+        for r in await rows_of(reader, by=("endpoint",))
+    }
+    whole: dict[tuple[Vantage, str | None], int] = {}
+    for row in await rows_of(reader):
+        key = (row.series.vantage, row.series.endpoint)
+        whole[key] = whole.get(key, 0) + row.counts[Outcome.SUCCESS]
+    assert short == whole
+    assert {r.series.host for r in await rows_of(reader, by=("host",))} == {s.host for s in nodes}
 
 
 async def test_a_recused_host_is_counted_apart(ledger: Ledger, reader: Reader) -> None:
