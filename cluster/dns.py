@@ -60,18 +60,18 @@ class Responder:
     def _encoded(self, query: dns.message.Message, response: dns.message.Message, *, tcp: bool) -> bytes:
         """As much as fits; what does not is asked again over TCP."""
         if tcp:
-            return response.to_wire(max_size=65535)
+            return response.to_wire(max_size=65535, want_shuffle=False)
         room = min(max(query.payload, _PLAIN_UDP_BYTES), _MAX_UDP_BYTES) if query.edns >= 0 else _PLAIN_UDP_BYTES
         try:
-            return response.to_wire(max_size=room)
+            return response.to_wire(max_size=room, want_shuffle=False)
         except dns.exception.TooBig:
             response.additional.clear()
         with contextlib.suppress(dns.exception.TooBig):
-            return response.to_wire(max_size=room)
+            return response.to_wire(max_size=room, want_shuffle=False)
         response.answer.clear()
         response.authority.clear()
         response.flags |= dns.flags.TC
-        return response.to_wire(max_size=room)
+        return response.to_wire(max_size=room, want_shuffle=False)
 
 
 class _Udp(asyncio.DatagramProtocol):
