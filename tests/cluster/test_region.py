@@ -114,3 +114,26 @@ def _key(pk):
     from tests.cluster.small_region import key
 
     return key(pk)
+
+
+async def test_a_zone_that_was_away_too_long_gets_a_snapshot(make_region, monkeypatch):
+    """When the log that a returning replica needs is compacted away, it fetches the items and is whole again."""
+    monkeypatch.setattr("cluster.node.COMPACT_BYTES", 1)
+    monkeypatch.setattr("cluster.node.KEEP_ENTRIES", 0)
+    monkeypatch.setattr("cluster.node.HOUSEKEEPING_SECONDS", 0.1)
+    region = make_region()
+    await region.start()
+    before = await written(region, 10)
+    await region.kill("az1")
+    after = await written(region, 100)
+    await asyncio.sleep(0.5)
+    await region.start("az1")
+    async with asyncio.timeout(10):
+        while not await all_read(region, before | after, zone="az1", strong=False):
+            await asyncio.sleep(0.05)
+    nodes = region.zones["az1"].components.nodes().values()
+    assert sum(node.metrics.snapshots._value.get() for node in nodes) > 0
+    for zone in region.config.zones:
+        await region.kill(zone)
+    await region.start()
+    assert await all_read(region, before | after, zone="az2")
