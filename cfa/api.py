@@ -16,7 +16,7 @@ from cfa.engine import FED_SECONDS, Engine
 from cfa.incident import Incident
 from cfa.metrics import CfaMetrics
 from cfa.ports import FeedUnavailable
-from cfa.report.fetch import ReportSource, week_report
+from cfa.report.compute import ReportSource, week_report
 from cfa.report.figures import Interruption
 from cfa.report.period import Period
 from cfa.state import StateStore
@@ -155,7 +155,7 @@ class Api:
             incidents = await self._store.run(self._store.incidents, period.start, period.end)
             try:
                 report = await week_report(
-                    self._engine.config, period, self._ledger, _interruptions(incidents), self._engine.now()
+                    self._engine.config, period, self._ledger, _interruptions(incidents), time.time()
                 )
             except FeedUnavailable as error:
                 raise web.HTTPBadGateway(text=f"the collector's ledger: {error}") from error

@@ -6,13 +6,12 @@ from typing import Annotated
 
 import typer
 
-from fivenines import secrets
 from fivenines.commands.options import ConfigOption, fail, resolved
 
 
 def report(
     week: Annotated[str, typer.Option("--week", help="An ISO week, e.g. 2026-W47.")],
-    formats: Annotated[str, typer.Option("--format", help="html and csv, comma separated.")] = "html,csv",
+    formats: Annotated[str, typer.Option("--format", help="html, csv and json, comma separated.")] = "html,csv",
     out: Annotated[Path, typer.Option("--out", help="The folder to write to.")] = Path("reports"),
     config: ConfigOption = None,
 ) -> None:
@@ -23,14 +22,11 @@ def report(
     from cfa.report.fetch import fetch_and_write  # noqa: PLC0415
 
     settings = resolved(config)
-    token = secrets.read(settings.cfa.collector_token_file)
     wanted = tuple(part.strip() for part in formats.split(",") if part.strip())
     try:
         paths = asyncio.run(
             fetch_and_write(
                 cfa_url=f"http://{settings.cfa.host}:{settings.cfa.port}",
-                collector_url=settings.cfa.collector,
-                token=token,
                 week=week,
                 formats=wanted,
                 out_dir=out,
