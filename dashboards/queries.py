@@ -1,6 +1,6 @@
 """Every PromQL expression of the dashboards, in one place (pure).
 
-Names come from ``docs/api.md`` (the store) and ``docs/metrics.md`` (the judgement). Three rules: a counter is read
+Names come from ``docs/api.md`` (the store), ``docs/metrics.md`` (the judgement) and the metrics of canary and collector. Three rules: a counter is read
 through ``rate`` or ``increase`` and aggregated; its range is ``$__rate_interval``; a counter that does not exist until
 something happens ends in ``or vector(0)``, so that "nothing happened" and "nothing is known" look different.
 The variables ``$region`` and ``$zone`` filter by labels that the scrape configuration adds (:mod:`dashboards.prometheus`).
@@ -53,7 +53,12 @@ REPLICA_LAG = f"max by (zone) (store_replica_lag_entries{{{SERVERS}}})"
 REFUSED = f"sum by (reason) (rate(store_refused_total{{{SERVERS}}}[{RATE}])) or vector(0)"
 UP = f'min by (job, zone) (up{{{SERVERS}, job=~"router|node|canary"}})'
 
-# The machinery that judges
+# The machinery that watches and judges
+PROBES = f"sum by (outcome) (rate(canary_probe_attempts_total{{{SERVERS}}}[{RATE}]))"
+PROBE_LATENESS_P99 = (
+    f"histogram_quantile(0.99, sum by (zone, le) (rate(canary_probe_lateness_seconds_bucket{{{SERVERS}}}[{RATE}])))"
+)
+PROBE_QUEUE = f"max by (zone, host) (canary_queue_length{{{SERVERS}}})"
 BATCHES = f"sum by (result) (rate(collector_batches_total{{{JUDGE}}}[{RATE}]))"
 COMMIT_P99 = f"histogram_quantile(0.99, sum by (le) (rate(collector_commit_seconds_bucket{{{JUDGE}}}[{RATE}])))"
 FEED_BEHIND = f"max(collector_feed_lag_entries{{{JUDGE}}})"

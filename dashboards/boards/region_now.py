@@ -146,6 +146,21 @@ def _servers() -> tuple[Panel, ...]:
 def _machinery() -> tuple[Panel, ...]:
     return (
         TimeSeries(
+            title="Probes by outcome",
+            description="What the canaries' attempts came to, per second. The sum is steady, whatever the store does: they ask open loop.",
+            queries=(Query(q.PROBES, "{{outcome}}"),), unit="ops", width=8, minimum=0, stacked=True,
+        ),
+        TimeSeries(
+            title="Probes late, p99",
+            description="From the intended to the real start. Late canaries are busy or starved: suspect them before the store.",
+            queries=(Query(q.PROBE_LATENESS_P99, "{{zone}}"),), unit="s", width=8, minimum=0,
+        ),
+        TimeSeries(
+            title="Batches waiting at canaries",
+            description="Batches that the collector has not acknowledged. They are kept on disk; a growing queue is a collector that cannot be reached.",
+            queries=(Query(q.PROBE_QUEUE, "{{host}}"),), unit="none", width=8, decimals=0, minimum=0,
+        ),
+        TimeSeries(
             title="Batches at the collector",
             description="What became of the canaries' batches. Duplicates are repeats after a lost answer and harmless.",
             queries=(Query(q.BATCHES, "{{result}}"),), unit="ops", width=6, minimum=0,

@@ -12,16 +12,22 @@ from aiohttp import web
 
 @dataclass
 class Fake:
-    """``answers`` is a state of :mod:`samples`; ``hang`` makes it accept and never answer."""
+    """``answers`` is a state of :mod:`samples`; ``hang`` makes it accept and never answer.
+
+    ``turn_after`` (path, count, state): once ``path`` was asked so often, the answers are those of ``state``.
+    """
 
     answers: dict[str, Any]
     url: str = ""
     hang: bool = False
+    turn_after: tuple[str, int, dict[str, Any]] | None = None
     asked: Counter[str] = field(default_factory=Counter)
 
     async def handle(self, request: web.Request) -> web.Response:
         """Any request."""
         self.asked[request.path] += 1
+        if self.turn_after and self.asked[self.turn_after[0]] > self.turn_after[1]:
+            self.answers = self.turn_after[2]
         if self.hang:
             await asyncio.sleep(60)
         if request.path == "/ready":
