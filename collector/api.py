@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -20,6 +21,8 @@ from collector.series import TargetState
 from collector.wire import MAX_BODY_BYTES, Batch
 from collector.writer import BusyError, StorageUnavailableError, Writer
 
+logger = logging.getLogger("collector")
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _STATUS = {
@@ -36,6 +39,8 @@ _STATUS = {
 
 _BIG_BODY_BYTES = 64 * 1024
 """Above this a body is decoded on another thread, so that the loop goes on answering others."""
+
+ARRIVING_BYTES_MAX = 128 * 1024 * 1024
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -75,6 +80,7 @@ class Api:
         self._body_seconds = body_seconds
         self._clock = clock
         self._feed_asked_at: float | None = None
+        self._arriving_bytes = 0
 
     def application(self) -> web.Application:
         """The routes."""
@@ -109,6 +115,11 @@ class Api:
             return _error(405, "method_not_allowed", f"{request.path}: {', '.join(sorted(error.allowed_methods))} only")
         except StorageUnavailableError as error:
             return _error(503, "storage_unavailable", str(error))
+        except web.HTTPException:
+            raise
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            return _error(500, "internal", "this is a fault of the collector; its log has the details")
 
     def _is_authorized(self, request: web.Request) -> bool:
         if self._token is None:
@@ -169,14 +180,23 @@ class Api:
         try:
             async with asyncio.timeout(self._body_seconds):
                 async for chunk in request.content.iter_any():
+                    self._arriving_bytes += len(chunk)
                     body += chunk
-                    if len(body) > MAX_BODY_BYTES:
-                        raise RefusedError(Refusal.OVERSIZED, f"body: more than {MAX_BODY_BYTES} bytes")
+                    self._check_size(len(body))
         except TimeoutError as error:
             raise RefusedError(Refusal.BODY_TIMEOUT, f"body: not here within {self._body_seconds:g} s") from error
         except (ClientError, web.RequestPayloadError) as error:
             raise RefusedError(Refusal.MALFORMED, f"body: {error}") from error
+        finally:
+            self._arriving_bytes -= len(body)
         return bytes(body)
+
+    def _check_size(self, size: int) -> None:
+        """This body, and all that are arriving together."""
+        if size > MAX_BODY_BYTES:
+            raise RefusedError(Refusal.OVERSIZED, f"body: more than {MAX_BODY_BYTES} bytes")
+        if self._arriving_bytes > ARRIVING_BYTES_MAX:
+            raise RefusedError(Refusal.BUSY, "too much is arriving at once: send it again")
 
     # --- out ------------------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ logger = logging.getLogger("collector")
 ROUND_SECONDS = 2.0
 RESEAL_SECONDS = 60.0
 """Late data is gathered for this long before it makes a version."""
+CLOCK_BEHIND_SECONDS = 30.0
 BITE = 500
 """Rows deleted at a time: the writer is never away for long."""
 
@@ -46,28 +47,57 @@ _BITES: tuple[tuple[str, str], ...] = (
 )
 
 
-async def keep_house(
-    config: CollectorConfig, writer: Writer, metrics: Metrics, *, clock: Callable[[], float] = time.time
-) -> None:
-    """A round every two seconds, until cancelled. What fails is tried again in the next round."""
-    resealed_at = 0.0
-    while True:
-        at = clock()
-        reopened = at - resealed_at >= RESEAL_SECONDS
-        try:
-            if not writer.figures.healthy:
-                await writer.mend()
-            sealed = await writer.work(
-                partial(Ledger.seal, at=at, after_seconds=config.seal_after_seconds, reopened=reopened)
-            )
-            resealed_at = at if reopened else resealed_at
+class Housekeeper:
+    """Does a round every two seconds; what fails is tried again in the next one."""
+
+    def __init__(
+        self, config: CollectorConfig, writer: Writer, metrics: Metrics, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._config = config
+        self._writer = writer
+        self._metrics = metrics
+        self._clock = clock
+        self._resealed_at = 0.0
+        self._clock_is_behind = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._round(self._clock())
+            except StorageUnavailableError:
+                pass  # the writer has said so
+            except Exception:
+                logger.exception("housekeeping failed; batches are taken all the same")
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def _round(self, at: float) -> None:
+        self._watch_clock(at)
+        if not self._writer.figures.healthy:
+            await self._writer.mend()
+        await self._seal(at)
+        await self._writer.work(partial(forget, config=self._config, at=at))
+
+    async def _seal(self, at: float) -> None:
+        """One interval at a time, so that batches are written in between."""
+        reopened = at - self._resealed_at >= RESEAL_SECONDS
+        work = partial(Ledger.seal, at=at, after_seconds=self._config.seal_after_seconds, reopened=reopened)
+        while sealed := await self._writer.work(work):
             for start, version in sealed:
-                metrics.sealed.labels("first" if version == 1 else "reopened").inc()
+                self._metrics.sealed.labels("first" if version == 1 else "reopened").inc()
                 logger.info("interval %d sealed as version %d", start, version)
-            await writer.work(partial(forget, config=config, at=at))
-        except StorageUnavailableError:
-            pass  # the writer has said so; the next round tries again
-        await asyncio.sleep(ROUND_SECONDS)
+        if reopened:
+            self._resealed_at = at
+
+    def _watch_clock(self, at: float) -> None:
+        """The feed's time never goes back: after a clock that was ahead it stands still, and someone should know."""
+        behind = self._writer.figures.received_at - at
+        if behind > CLOCK_BEHIND_SECONDS and not self._clock_is_behind:
+            logger.error(
+                "the clock is %.0f s behind the newest feed entry; received_at stands still until it has caught up",
+                behind,
+            )
+        self._clock_is_behind = behind > CLOCK_BEHIND_SECONDS
 
 
 def forget(ledger: Ledger, *, config: CollectorConfig, at: float) -> int:

@@ -98,7 +98,9 @@ def check(batch: Batch, *, at: float, late_seconds: float = LATE_SECONDS) -> Non
             Refusal.TOO_MANY_READINGS,
             f"$.readings, $.unobserved: {len(batch.readings)}, {len(batch.unobserved)}, at most {MAX_READINGS_PER_BATCH} each",
         )
-    _check_time(batch.sent_at, "$.sent_at", at, late_seconds)
+    if batch.readings or batch.unobserved or batch.health:
+        # An empty batch may come from any time: it says only that its number is used up, as after a refusal.
+        _check_time(batch.sent_at, "$.sent_at", at, late_seconds)
     for i, reading in enumerate(batch.readings):
         _check_reading(reading, batch, f"$.readings[{i}]", at, late_seconds)
     for i, missing in enumerate(batch.unobserved):

@@ -213,10 +213,10 @@ class Ledger:
 
     # --- sealing ----------------------------------------------------------------------------------------------------------
 
-    def seal(self, *, at: float, after_seconds: float, reopened: bool) -> list[tuple[int, int]]:
+    def seal(self, *, at: float, after_seconds: float, reopened: bool, most: int = 1) -> list[tuple[int, int]]:
         """Seal what has been over for ``after_seconds``: version 1, or the next version of a ``reopened`` interval.
 
-        Returns ``(start, version)`` of each; one transaction an interval.
+        Returns ``(start, version)`` of each; one transaction an interval, at most ``most``: batches must not wait long.
         """
         done = []
         for start in self._running_before(at - after_seconds - INTERVAL_SECONDS):
@@ -225,6 +225,8 @@ class Ledger:
             if version == 1 or reopened:
                 self._seal_one(start, version, at)
                 done.append((start, version))
+            if len(done) >= most:
+                break
         return done
 
     def _running_before(self, latest: float) -> list[int]:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from collector.api import Api
 from collector.config import CollectorConfig
 from collector.doorkeeper import Doorkeeper, Handler
-from collector.housekeeping import keep_house
+from collector.housekeeping import Housekeeper
 from collector.ledger import Ledger
 from collector.metrics import Metrics
 from collector.reading import Reader
@@ -29,6 +29,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     Sets ``ready`` once batches are accepted. Raises :class:`collector.ledger.LedgerError` when the folder is in use or
     holds a ledger that is not ours to write, and ``OSError`` when the address cannot be had.
     """
+    token = _token(config)
     ledger = Ledger(config.data_dir)
     writer, reader = Writer(ledger), Reader(config.data_dir)
     registry = CollectorRegistry()
@@ -41,14 +42,14 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         metrics=metrics,
         registry=registry,
         targets=scraper.states,
-        token=_token(config),
+        token=token,
         late_seconds=config.late_seconds,
         body_seconds=config.request_seconds,
     )
     try:
         async with _listening(config, api, metrics) as doorkeeper, asyncio.TaskGroup() as group:
             group.create_task(doorkeeper.watch())
-            group.create_task(keep_house(config, writer, metrics))
+            group.create_task(Housekeeper(config, writer, metrics).run())
             group.create_task(scraper.run())
             logger.info("collector listens on %s:%d, ledger %s", config.host, config.port, config.data_dir)
             if ready is not None:

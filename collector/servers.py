@@ -64,7 +64,10 @@ class Scraper:
         due = loop.time() + phase
         while True:
             await asyncio.sleep(max(0.0, due - loop.time()))
-            await self._scrape(target, session)
+            try:
+                await self._scrape(target, session)
+            except Exception:
+                logger.exception("scrape of %s failed", target.config.name)
             # Times stay on the grid; those that a slow answer has made us miss are skipped, not caught up in a burst.
             interval = self._config.scrape_interval_seconds
             due += interval * max(1, -(-(loop.time() - due) // interval))
@@ -82,7 +85,8 @@ class Scraper:
             try:
                 await self._writer.submit(told)
             except (StorageUnavailableError, BusyError):
-                self._states.pop(target.config.name, None) if changed else None
+                if changed:
+                    self._states.pop(target.config.name)  # so that it is a change again
                 return  # the baseline stays where it is: the next page brings this growth once more
         if page is not None:
             target.before = page

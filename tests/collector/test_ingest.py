@@ -128,6 +128,11 @@ def test_a_clock_five_minutes_ahead_is_still_believed() -> None:
     ingest.check(make_batch(at=NOW + 300), at=NOW)
 
 
+def test_an_empty_batch_of_a_wrong_clock_is_taken() -> None:
+    """A sender whose batch was refused can use its number up, whatever its clock says."""
+    ingest.check(make_batch(at=NOW + 9000, readings=()), at=NOW)
+
+
 def test_the_second_arrival_is_a_duplicate() -> None:
     """What was seen once is a duplicate, whatever came in between."""
     first = ingest.decide(make_batch(5, at=NOW), ())

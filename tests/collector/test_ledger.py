@@ -248,3 +248,13 @@ def test_the_feed_is_stored_compressed(ledger: Ledger) -> None:
     with ledger.transaction() as database:
         (body,) = database.execute("SELECT body FROM feed").fetchone()
     assert len(body) < len(zlib.decompress(body)) / 2
+
+
+def test_a_backlog_is_sealed_one_interval_at_a_time(ledger: Ledger) -> None:
+    """A week that arrives late does not keep the writer away from new batches."""
+    ledger.apply([success(n, 1, at=NOW + 300 * n) for n in range(1, 5)], at=NOW)
+    sealed = []
+    while one := ledger.seal(at=NOW + 9000, after_seconds=600, reopened=True):
+        assert len(one) == 1
+        sealed += one
+    assert sealed == [(int(NOW) + 300 * n, 1) for n in range(1, 5)]
