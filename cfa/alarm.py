@@ -81,8 +81,11 @@ def quiet_needed(returns: int) -> float:
 
 
 def successes_needed(share: float) -> float:
-    """Successes since the last failure that speak against "still failing": ln(1/d) / p_clear."""
-    return log(1 / CLEAR_CONFIDENCE) / max(CLEAR_FLOOR, share / 10)
+    """Successes since the last failure that speak against "still failing": ln(1/d) / p_clear.
+
+    p_clear is a tenth of the share that failed, at least 1 %; a slow burn below 1 % must be shown to be over itself.
+    """
+    return log(1 / CLEAR_CONFIDENCE) / max(share / 10, min(CLEAR_FLOOR, share), 1e-9)
 
 
 def clear_reason(

@@ -34,6 +34,7 @@ class Failure:
 
     sequence: int
     at: float
+    received: float
     place: int
     host: str
     reason: str
@@ -49,7 +50,7 @@ class Attempts:
     def __init__(self) -> None:
         self._rows: Rows = np.zeros(4096, ROW)
         self._start = self._end = 0
-        self.sequence = 0
+        self.sequence = self.failed_sequence = 0
         self.failures: list[Failure] = []
 
     def add(
@@ -61,6 +62,8 @@ class Attempts:
         self.sequence += 1
         self._rows[self._end] = (self.sequence, at, received, place, good, bad, excluded, wrong)
         self._end += 1
+        if bad:
+            self.failed_sequence = self.sequence
         return self.sequence
 
     def _make_room(self) -> None:
@@ -98,13 +101,13 @@ class Attempts:
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
         columns = {name: pack(np.ascontiguousarray(self.rows()[name])) for name in ROW.names or ()}
-        return {"rows": columns, "sequence": self.sequence, "failures": self.failures}
+        return {"rows": columns, "sequence": [self.sequence, self.failed_sequence], "failures": self.failures}
 
-    def load(self, rows: dict[str, Any], sequence: int, failures: list[Failure]) -> None:
+    def load(self, rows: dict[str, Any], sequence: list[int], failures: list[Failure]) -> None:
         """Takes a :meth:`state` back."""
         columns = {name: unpack(value) for name, value in rows.items()}
         self._end, self._start = len(columns["at"]), 0
         self._rows = np.zeros(max(4096, self._end), ROW)
         for name, column in columns.items():
             self._rows[name][: self._end] = column
-        self.sequence, self.failures = sequence, failures
+        (self.sequence, self.failed_sequence), self.failures = sequence, failures

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cfa.alarm import State
 from cfa.attempts import Failure, Rows
 from cfa.cube import Cube
-from cfa.incident import Incident
+from cfa.incident import Incident, Side
 from cfa.materiality import Run, failing_run
 from cfa.scope import mask_of
 
@@ -86,7 +86,10 @@ class Tally:
 
 @dataclass(slots=True, kw_only=True)
 class Case:
-    """An explanation under alarm, and its incident as last told."""
+    """An explanation under alarm, and its incident as last told.
+
+    ``sided`` never goes back from ``both``: servers that are well again have not been well all the time.
+    """
 
     node: int
     kind: str
@@ -97,6 +100,7 @@ class Case:
     incident: Incident | None = None
     paged: bool = False
     returns: int = 0
+    sided: Side | None = None
     scoped_at: float = 0.0
     told_at: float = 0.0
     closed_at: float | None = None

@@ -158,10 +158,6 @@ class Cube:
         mask: NDArray[np.bool_] = (self.membership[places] == node).any(axis=1)
         return mask
 
-    def families(self, family: str) -> NDArray[np.int64]:
-        """Indices of all nodes of a family."""
-        return np.array([i for i, node in enumerate(self.nodes) if node[0] == family], np.int64)
-
     def state(self) -> dict[str, object]:
         """For the snapshot: nodes and places in order."""
         return {

@@ -70,7 +70,8 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
     """The case's incident as of now: the old one's identity and timeline, the new figures."""
     old, tally = case.incident, case.tally
     scope = scope_of(scene.cube.nodes[case.node])
-    servers = scene.servers.about(scope, tally.first_failure_at, tally.share)
+    servers = scene.servers.about(scope, tally.first_failure_at, _failures_lately(case, scene))
+    case.sided = "both" if case.sided == "both" else side_of(servers, tally.phases)
     evidence = evidence_of(case, scene)
     highest = severity if old is None else max(old.severity, severity, key=SEVERITY_ORDER.index)
     seen_by = Witnesses(
@@ -84,7 +85,7 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
         scope=scope,
         connection=case.connection,
         operations=operations_of(case),
-        side=side_of(servers, tally.phases),
+        side=case.sided,
         opened_at=scene.at if old is None else old.opened_at,
         first_failure_at=_first_failure(case),
         paged_at=None if old is None else old.paged_at,
@@ -98,6 +99,11 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
         blast_radius=blast_radius(case, scene),
         timeline=() if old is None else old.timeline,
     )
+
+
+def _failures_lately(case: Case, scene: Scene) -> int:
+    rows = scene.lately[scene.lately["bad"] > 0]
+    return int(rows["bad"][mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)].sum())
 
 
 def _first_failure(case: Case) -> float:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cfa.alarm import Signal, State, clear_reason, transition
+from cfa.attempts import Rows
 from cfa.case import Case
+from cfa.cube import SIDES
 from cfa.describe import burned_of, incident_of, noted
 from cfa.incident import EventName, IncidentEvent, Notify, Severity
 from cfa.materiality import Decision, Weight, decide
@@ -20,6 +22,7 @@ from cfa.policy import (
     KEEP_CLOSED_SECONDS,
     KINDS,
     REOPEN_SECONDS,
+    SCAN_WINDOW_SECONDS,
     STABLE_PAGE_SECONDS,
     STABLE_TICKET_SECONDS,
 )
@@ -30,8 +33,10 @@ OVERLAP = 0.5
 """Explanations that share at least this part of either's failures are of one incident."""
 
 RESCOPE_NATS = 5.0
+RESCOPE_NATS_LATER = 15.0
 RESCOPE_STABLE_SECONDS = 2.0
-"""An open incident changes its scope for an explanation so much better, for so long."""
+"""An open incident changes its scope for an explanation so much better, for so long. Once older than the scan looks
+back, it has been compared many times, and chance has had as many."""
 
 FIGURES_SECONDS = 5.0
 """How often an open incident's figures are told for the record."""
@@ -56,6 +61,11 @@ class Docket:
         self.closed: list[Case] = []
         self.candidates: dict[int, Candidate] = {}
 
+    @property
+    def favoured(self) -> list[int]:
+        """Nodes that the last scan named, and those under alarm."""
+        return sorted({*self.candidates, *(case.node for case in self.open)})
+
     def explained(self, scene: Scene) -> NDArray[np.bool_]:
         """Failed rows that a closed case has already answered for."""
         mask = np.zeros(len(scene.rows), np.bool_)
@@ -70,18 +80,27 @@ class Docket:
     def observe(self, explanations: tuple[Explanation, ...], scene: Scene) -> None:
         """Keeps track of how long each explanation has been the verdict."""
         now: dict[int, Candidate] = {}
+        rows = self._unexplained(scene)
         for e in explanations:
             known = self.candidates.get(e.node)
             if known is None or (known.case.connection, known.case.side) != (e.connection, e.side):
                 case = Case(node=e.node, kind=e.kind, connection=e.connection, side=e.side)
-                case.recount(scene.cube, scene.rows, scene.failures, since=scene.since)
+                case.recount(scene.cube, rows, scene.failures, since=scene.since)
                 since, count = (scene.at, 1) if known is None else (known.since, known.evaluations + 1)
                 now[e.node] = Candidate(case=case, since=since, evaluations=count)
             else:
-                known.case.follow(scene.cube, scene.rows, scene.failures)
+                if not known.case.is_open:
+                    known.case.follow(scene.cube, rows, scene.failures)
                 known.evaluations += 1
                 now[e.node] = known
         self.candidates = now
+
+    def _unexplained(self, scene: Scene) -> Rows:
+        """The rows outside every open case: a new explanation must stand on them alone."""
+        rows = scene.rows
+        for case in self.open:
+            rows = rows[~mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)]
+        return rows
 
     def is_stable(self, node: int, at: float, seconds: float) -> bool:
         """Whether an explanation has been the verdict for so long, and at least twice."""
@@ -111,6 +130,8 @@ class Docket:
                 events += self._consider(e, scene)
         for case in list(self.open):
             events += self._judge(case, scene)
+        if not (self.open or explanations or events):
+            events += self._slow_burn(scene)
         self._forget(scene.at)
         return events
 
@@ -122,19 +143,20 @@ class Docket:
 
     def _match(self, explanations: tuple[Explanation, ...], scene: Scene) -> dict[int, Case]:
         """Which explanation speaks of which open case: the same scope first, else the first that overlaps."""
-        exact = {e.node: c for e in explanations for c in self.open if c.node == e.node}
-        for e in explanations:
-            for case in self.open:
-                if e.node not in exact and self._overlaps(e, case, scene):
-                    exact[e.node] = case
-        return exact
-
-    def _overlaps(self, e: Explanation, case: Case, scene: Scene) -> bool:
+        found = {e.node: c for e in explanations for c in self.open if c.node == e.node}
         rows = scene.rows[(scene.rows["bad"] > 0) & (scene.rows["at"] >= scene.since)]
-        by_e = mask_of(scene.cube, rows["place"], e.node, e.connection, e.side)
+        for e in explanations:
+            by_e = mask_of(scene.cube, rows["place"], e.node, e.connection, e.side)
+            for case in self.open:
+                if e.node not in found and self._overlaps(by_e, case, rows, scene):
+                    found[e.node] = case
+            rows = rows[~by_e]  # as the scan does: the next explanation is of what is left
+        return found
+
+    def _overlaps(self, by_e: NDArray[np.bool_], case: Case, rows: Rows, scene: Scene) -> bool:
         by_case = mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)
-        both, least = (by_e & by_case).sum(), OVERLAP
-        return bool(both and (both >= least * by_e.sum() or both >= least * by_case.sum()))
+        both = (by_e & by_case).sum()
+        return bool(both and (both >= OVERLAP * by_e.sum() or both >= OVERLAP * by_case.sum()))
 
     def _rescope(self, case: Case, e: Explanation, scan: Scan | None, scene: Scene) -> list[IncidentEvent]:
         """A better explanation of an open case becomes its scope."""
@@ -145,7 +167,10 @@ class Docket:
         if case.paged and not KINDS[e.kind].pages:
             return []
         better = scan.gain_of(e.node, e.connection, e.side) - scan.gain_of(case.node, case.connection, case.side)
-        if better < RESCOPE_NATS or not self.is_stable(e.node, scene.at, RESCOPE_STABLE_SECONDS):
+        is_old = scene.at - case.tally.first_failure_at > SCAN_WINDOW_SECONDS
+        if better < (RESCOPE_NATS_LATER if is_old else RESCOPE_NATS) or not self.is_stable(
+            e.node, scene.at, RESCOPE_STABLE_SECONDS
+        ):
             return []
         case.node, case.kind, case.connection, case.side = e.node, e.kind, e.connection, e.side
         case.scoped_at = scene.at
@@ -172,16 +197,43 @@ class Docket:
     def _consider(self, e: Explanation, scene: Scene) -> list[IncidentEvent]:
         """A candidate becomes a case when both gates (page) or the first (ticket) are passed and its scope is stable."""
         case = self.candidates[e.node].case
-        decision = self._decide(case, scene)
+        decision = self._decide(case, scene, self._unexplained(scene))
         needed = STABLE_PAGE_SECONDS if decision.severity == "page" else STABLE_TICKET_SECONDS
         if decision.severity not in ("page", "ticket") or not self.is_stable(e.node, scene.at, needed):
             return []
+        if self.open and e.gain < scene.log_threshold:
+            return []  # the detector counts every failure; beside an open incident the scan's own must speak for it
         if e.kind == "observer" and decision.severity == "ticket" and len(case.tally.bad_hosts) < 2:
             return []  # a lone witness is recused, or its zone has no other: never an incident of its own
+        if self._over(case, scene) is not None:
+            return []
         old = self._returned(case, scene)
         if old is not None:
             return self._reopen(old, case, scene)
         case.scoped_at = scene.at
+        self.open.append(case)
+        return self._apply(case, (Signal(decision.severity), decision.reason, decision.severity), scene)
+
+    def _slow_burn(self, scene: Scene) -> list[IncidentEvent]:
+        """Evidence that no single minute shows: dated and counted by the detector's own path."""
+        found = scene.slow_burn()
+        if found is None:
+            return []
+        node, side = found
+        at, bad, good = scene.change(node, SIDES.index(side))
+        case = Case(node=node, kind=scene.cube.nodes[node][0], connection=None, side=side, scoped_at=scene.at)
+        case.recount(scene.cube, scene.rows, scene.failures, since=at)
+        tally = case.tally
+        tally.first_failure_at = at
+        tally.failures, tally.successes = max(bad, tally.failures), max(good - tally.tail, tally.successes)
+        if not bad or not tally.last_failure_received or self._over(case, scene) is not None:
+            return []
+        decision = self._decide(case, scene)
+        if decision.severity not in ("page", "ticket"):
+            return []
+        old = self._returned(case, scene)
+        if old is not None:
+            return self._reopen(old, case, scene)
         self.open.append(case)
         return self._apply(case, (Signal(decision.severity), decision.reason, decision.severity), scene)
 
@@ -200,14 +252,14 @@ class Docket:
         old.closed_at, old.returns, old.scoped_at = None, old.returns + 1, scene.at
         return self._tell(old, scene, "updated", "returned", notify=None)
 
-    def _decide(self, case: Case, scene: Scene) -> Decision:
+    def _decide(self, case: Case, scene: Scene, rows: Rows | None = None) -> Decision:
         tally = case.tally
         return decide(
             Weight(
                 kind=case.kind,
                 log_evidence=scene.evidence_of(case.node, case.side),
                 log_threshold=scene.log_threshold,
-                run=case.run(scene.cube, scene.rows, scene.at),
+                run=case.run(scene.cube, scene.rows if rows is None else rows, scene.at),
                 span=tally.last_failure_at - tally.first_failure_at,
                 burned=burned_of(case, scene),
                 wrong=tally.wrong,

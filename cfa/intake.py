@@ -113,6 +113,7 @@ class Intake:
                 Failure(
                     sequence=sequence,
                     at=f.at,
+                    received=now,
                     place=part.place,
                     host=entry.host,
                     reason=f.reason,

@@ -45,6 +45,7 @@ class Judgement:
         self.failed_at: float | None = None
         self.episode_at: float | None = None
         self.is_blind = False
+        self.looked_at_sequence = 0
 
     def step(self, entry: FeedEntry) -> list[IncidentEvent]:
         """Takes one entry in; the incident events that follow from it, in order."""
@@ -146,15 +147,19 @@ class Judgement:
             region=self.config.region,
             cube=intake.cube,
             rows=rows,
-            failures=[f for f in intake.attempts.failures if f.host not in self.witnesses.recused],
+            failures=[f for f in intake.attempts.failures if self.witnesses.believes(f.host, f.received)],
             log_evidence=intake.evidence.log_evidence(),
-            log_threshold=intake.evidence.log_threshold(self.config.false_pages_per_year),
+            change=intake.evidence.change,
+            log_threshold=self._threshold(),
             updates_per_year=intake.evidence.updates_per_year(),
             allowed=intake.allowed,
             servers=self.servers,
             recused=tuple(sorted(self.witnesses.recused)),
             silent=self._silent_zones(),
         )
+
+    def _threshold(self) -> float:
+        return self.intake.evidence.log_threshold(self.config.false_pages_per_year)
 
     def _silent_zones(self) -> tuple[str, ...]:
         """Zones that had canaries, none of which is heard any more."""
@@ -175,13 +180,17 @@ class Judgement:
     def _needs_evaluation(self) -> bool:
         if self.is_blind or self.at - self.evaluated_at < EVALUATION_SECONDS:
             return False
-        failing = self.failed_at is not None and self.at - self.failed_at <= SCAN_WINDOW_SECONDS
-        return failing or bool(self.docket.open) or any(not r.itself for r in self.witnesses.recused.values())
+        if self.docket.open or any(not r.itself for r in self.witnesses.recused.values()):
+            return True
+        if self.failed_at is None or self.at - self.failed_at > SCAN_WINDOW_SECONDS:
+            return False
+        evident = self.intake.evidence.log_evidence().max(initial=-np.inf) >= self._threshold()
+        return evident or self.intake.attempts.failed_sequence > self.looked_at_sequence
 
     def _evaluate(self) -> list[IncidentEvent]:
         if not self._needs_evaluation():
             return []
-        self.evaluated_at = self.at
+        self.evaluated_at, self.looked_at_sequence = self.at, self.intake.attempts.failed_sequence
         self.witnesses.readmit(self.intake.cube, self.intake.attempts.rows(), self.at)
         scene = self._scene()
         scan, explanations = self._explain(scene)
@@ -196,7 +205,7 @@ class Judgement:
         return events
 
     def _explain(self, scene: Scene) -> tuple[Scan | None, tuple[Explanation, ...]]:
-        scan = scene.scan(self.docket.explained(scene))
+        scan = scene.scan(self.docket.explained(scene), self.docket.favoured)
         return scan, () if scan is None else scan.explain()
 
     def _recuse_lone(self, explanations: tuple[Explanation, ...], scene: Scene) -> bool:

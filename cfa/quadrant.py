@@ -19,8 +19,8 @@ from collector.series import FeedEntry, TargetState
 
 REMEMBERED_SECONDS = 60.0
 BAD_COUNT_AT_LEAST = 3
-BAD_SHARE_OF_CLIENTS = 0.1
-"""Servers are bad when they count at least this part of the share that the canaries see failing."""
+BAD_PART_OF_CLIENTS = 0.25
+"""Servers are bad when they count at least this part of the failures that the canaries saw in the same minute."""
 
 BEFORE_SERVERS = frozenset({str(Phase.DNS), str(Phase.TLS)})
 """Phases that fail before a server can count a request."""
@@ -63,7 +63,7 @@ class ServersView:
         while self.counted and self.counted[0].at < at - REMEMBERED_SECONDS:
             self.counted.popleft()
 
-    def about(self, scope: Mapping[str, str], since: float, client_share: float) -> Servers:
+    def about(self, scope: Mapping[str, str], since: float, client_failures: int) -> Servers:
         """What the servers within ``scope`` say of the time after ``since``; old words say nothing."""
         asked = [t for t in self.targets.values() if t.at > since and _is_asked(t, scope)]
         if not asked:
@@ -78,7 +78,7 @@ class ServersView:
         detail = (
             f"{len(asked) - len(silent)} of {len(asked)} answer; by their own count {bad} of {valid} requests failed"
         )
-        is_bad = bad >= BAD_COUNT_AT_LEAST and bad >= BAD_SHARE_OF_CLIENTS * client_share * valid
+        is_bad = bad >= max(BAD_COUNT_AT_LEAST, BAD_PART_OF_CLIENTS * client_failures)
         return Servers(verdict="bad" if is_bad else "ok", detail=detail)
 
     def state(self) -> dict[str, Any]:

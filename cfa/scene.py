@@ -1,21 +1,22 @@
 """What one evaluation looks at, gathered once: believed rows, evidence, servers and rates at one moment (pure)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cfa.attempts import Failure, Rows
 from cfa.cube import SIDES, Cube
-from cfa.policy import SCAN_WINDOW_SECONDS
+from cfa.policy import KINDS, SCAN_WINDOW_SECONDS
 from cfa.quadrant import ServersView
 from cfa.scope import Scan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """The moment ``at``; ``since`` is where the scan begins."""
+    """The moment ``at``; ``since`` is where the scan begins; ``change`` dates the change of a node and side."""
 
     at: float
     since: float
@@ -24,6 +25,7 @@ class Scene:
     rows: Rows
     failures: list[Failure]
     log_evidence: NDArray[np.float64]
+    change: Callable[[int, int], tuple[float, int, int]]
     log_threshold: float
     updates_per_year: float
     allowed: Callable[[int], float]
@@ -50,7 +52,23 @@ class Scene:
         both = self.log_evidence[node]
         return float(both.max() if side is None else both[SIDES.index(side)])
 
-    def scan(self, explained: NDArray[np.bool_]) -> Scan | None:
+    def slow_burn(self) -> tuple[int, str] | None:
+        """The node and side with the most evidence above the threshold, less what it costs to name it; or None.
+
+        For burns so slow that a minute shows nothing. Only what may page is asked: witnesses and operations are not.
+        """
+        best: tuple[float, int, int] | None = None
+        for node, side in np.argwhere(self.log_evidence >= self.log_threshold).tolist():
+            kind = KINDS.get(self.cube.nodes[node][0])
+            if kind is None or not kind.pages:
+                continue
+            peers = sum(family == self.cube.nodes[node][0] for family, _ in self.cube.nodes)
+            worth = float(self.log_evidence[node, side]) - log(peers)
+            if best is None or worth > best[0]:
+                best = (worth, node, side)
+        return None if best is None else (best[1], SIDES[best[2]])
+
+    def scan(self, explained: NDArray[np.bool_], favoured: Collection[int] = ()) -> Scan | None:
         """A scan of what was asked after ``since``, without the ``explained`` rows; None when nothing failed."""
         rows = self.rows[~explained & (self.rows["at"] >= self.since)]
         if not len(rows) or not rows["bad"].any():
@@ -58,4 +76,4 @@ class Scene:
         places, inverse = np.unique(rows["place"], return_inverse=True)
         bad = np.bincount(inverse, rows["bad"]).astype(np.int64)
         good = np.bincount(inverse, rows["good"]).astype(np.int64)
-        return Scan(self.cube, places, bad, bad + good, self.allowed(0))
+        return Scan(self.cube, places, bad, bad + good, allowed=self.allowed(0), favoured=favoured)

@@ -7,6 +7,7 @@ The set with the larger total gain is the answer: A alone fails with two faults,
 Path semantics: a zone covers an attempt whose router or storage node is there; an observer covers what it saw itself.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import log
 
@@ -29,6 +30,11 @@ SPLIT_GAIN = 8.0
 
 REFINEMENT_NATS = log(3) + 1.0
 """What "only fresh", "only writes" costs each: three choices, and a preference for the plain answer."""
+
+FAVOUR_NATS = 3.0
+"""What the verdict of the last scan is worth in this one: two explanations that are as good do not take turns."""
+
+RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 
 CONNECTIONS: tuple[str | None, ...] = (None, str(Connection.FRESH), str(Connection.POOLED))
 """Index of the connection axis; None is both."""
@@ -65,16 +71,23 @@ def mask_of(
 class Scan:
     """One scan over counts per place; built anew for each evaluation."""
 
-    def __init__(self, cube: Cube, places: NDArray[np.int32], failures: Ints, attempts: Ints, allowed: float) -> None:
-        self.cube, self.p0 = cube, allowed
+    def __init__(
+        self,
+        cube: Cube,
+        places: NDArray[np.int32],
+        failures: Ints,
+        attempts: Ints,
+        *,
+        allowed: float,
+        favoured: Collection[int] = (),
+    ) -> None:
+        self.cube, self.p0, self._favoured = cube, allowed, list(favoured)
         self.places, self.f, self.n = places, failures, attempts
         self._cells = (2 * (~cube.fresh[places]).astype(np.int64) + cube.side[places])[:, None]
         members = cube.membership[places].astype(np.int64)
         self._size = len(cube.nodes)
         self._slots = np.where(members == NOWHERE, self._size, members) * 4 + self._cells
-        self._order = np.full(self._size, -1, np.int64)
-        for rank, kind in enumerate(KINDS):
-            self._order[cube.families(kind)] = rank
+        self._order = np.array([RANK.get(family, -1) for family, _ in cube.nodes], np.int64)
 
     def explain(self) -> tuple[Explanation, ...]:
         """The better of the two peels, best explanation first."""
@@ -120,6 +133,7 @@ class Scan:
         """ln(elements of the family) + ln(families + 1), and the refinements."""
         seen = np.bincount(self._order[(n[:, 0, 0] > 0) & (self._order >= 0)], minlength=len(KINDS))
         base = np.log(np.maximum(seen, 1))[np.maximum(self._order, 0)] + log(len(KINDS) + 1)
+        base[self._favoured] -= FAVOUR_NATS
         steps = np.array([0.0, REFINEMENT_NATS, REFINEMENT_NATS])
         return np.asarray(base[:, None, None] + steps[None, :, None] + steps[None, None, :])
 

@@ -1,5 +1,6 @@
 """The judgement's state as bytes and back: versioned msgpack, arrays as bytes, no pickle (pure)."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from cfa.judgement import Judgement
 
 VERSION = 1
-SCALARS = ("at", "evaluated_at", "canary_at", "failed_at", "episode_at", "is_blind")
+SCALARS = ("at", "evaluated_at", "canary_at", "failed_at", "episode_at", "is_blind", "looked_at_sequence")
 
 
 def dump(judgement: "Judgement") -> bytes:
@@ -39,6 +40,7 @@ def dump(judgement: "Judgement") -> bytes:
             "recused": list(witnesses.recused.values()),
             "zones": witnesses.zones,
             "heard_at": witnesses.heard_at,
+            "returned_at": witnesses.returned_at,
             "servers": judgement.servers.state(),
         }
     )
@@ -67,11 +69,20 @@ def _load(judgement: "Judgement", state: dict[str, Any]) -> None:
     failures = msgspec.convert(attempts["failures"], list[Failure])
     intake.attempts.load(attempts["rows"], attempts["sequence"], failures)
     intake.allowed_by_node, intake.last_bad_at = state["allowed"], state["last_bad_at"]
-    docket.open = msgspec.convert(state["open"], list[Case])
-    docket.closed = msgspec.convert(state["closed"], list[Case])
-    docket.candidates = dict(msgspec.convert(state["candidates"], list[tuple[int, Candidate]]))
+    docket.open = msgspec.convert(state["open"], list[Case], dec_hook=_counter)
+    docket.closed = msgspec.convert(state["closed"], list[Case], dec_hook=_counter)
+    candidates = msgspec.convert(state["candidates"], list[tuple[int, Candidate]], dec_hook=_counter)
+    docket.candidates = dict(candidates)
     witnesses.recused = {r.host: r for r in msgspec.convert(state["recused"], list[Recused])}
     witnesses.zones, witnesses.heard_at = state["zones"], state["heard_at"]
+    witnesses.returned_at = state["returned_at"]
     servers = state["servers"]
     targets = msgspec.convert(servers["targets"], list[TargetState])
     judgement.servers.load(targets, msgspec.convert(servers["counted"], list[Counted]))
+
+
+def _counter(kind: type, value: Any) -> Any:
+    """A counter arrives as a plain dict."""
+    if getattr(kind, "__origin__", kind) is Counter:
+        return Counter(value)
+    raise NotImplementedError(f"{kind} in a snapshot")

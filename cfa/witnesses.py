@@ -37,6 +37,7 @@ class Witnesses:
         self.recused: dict[str, Recused] = {}
         self.zones: dict[str, str] = {}
         self.heard_at: dict[str, float] = {}
+        self.returned_at: dict[str, float] = {}
 
     def hear(self, host: str, zone: str, at: float) -> None:
         """Notes that a canary host was heard."""
@@ -52,7 +53,7 @@ class Witnesses:
             )
             return known is None
         if known is not None and known.itself:
-            del self.recused[health.host]
+            self._return(health.host, at)
         return False
 
     def contradicted(self, cube: Cube, rows: Rows, explanation: Explanation) -> bool:
@@ -83,17 +84,26 @@ class Witnesses:
             mine = rows[cube.covered(cube.node(("observer", (host,))), rows["place"])]
             lately = mine[mine["received"] >= at - BELIEVED_AGAIN_SECONDS]
             if not lately["bad"].any() and int(lately["good"].sum()) >= BELIEVED_AGAIN_SUCCESSES:
-                del self.recused[host]
+                self._return(host, at)
                 back.append(host)
         return back
 
+    def _return(self, host: str, at: float) -> None:
+        del self.recused[host]
+        self.returned_at[host] = at
+
+    def believes(self, host: str, received: float) -> bool:
+        """Whether what ``host`` said at ``received`` counts: not while it is recused, nor what it said before its return."""
+        return host not in self.recused and received > self.returned_at.get(host, 0.0)
+
     def believed(self, cube: Cube, rows: Rows) -> Rows:
-        """The rows without those of recused hosts."""
-        if not self.recused:
-            return rows
-        nodes = [cube.node(("observer", (host,))) for host in self.recused]
-        mask = np.isin(cube.membership[rows["place"]], [n for n in nodes if n >= 0]).any(axis=1)
-        return rows[~mask]
+        """The rows whose witnesses are believed."""
+        for host in sorted({*self.recused, *self.returned_at}):
+            node, until = cube.node(("observer", (host,))), self.returned_at.get(host, 0.0)
+            if node >= 0 and len(rows):
+                doubted = rows["received"] <= (np.inf if host in self.recused else until)
+                rows = rows[~(doubted & cube.covered(node, rows["place"]))] if doubted.any() else rows
+        return rows
 
     def view(self) -> list[dict[str, object]]:
         """The ``recused`` of the status."""
