@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from collector import ingest, query, wire
 from collector.ingest import Duplicate, Refusal, RefusedError
-from collector.ledger import Answer
 from collector.metrics import Metrics
 from collector.query import QueryError
 from collector.reading import Reader, encode_rows
 from collector.series import TargetState
+from collector.submission import Answer
 from collector.wire import MAX_BODY_BYTES, Batch
 from collector.writer import BusyError, StorageUnavailableError, Writer
 

@@ -6,68 +6,33 @@ Methods block and belong to one thread, :mod:`collector.writer`'s; readers have 
 """
 
 import contextlib
-import fcntl
 import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-import msgspec
 
 from collector import columns, schema, wire
 from collector.ingest import Accepted, Duplicate, RefusedError, decide
 from collector.interval import INTERVAL_SECONDS, interval_of
+from collector.ledger_file import database_of, lock, open_for_writing, read_series
 from collector.merge import collect
-from collector.observation import Vantage
 from collector.rollup import in_summary
 from collector.sequence import Ranges
-from collector.series import FeedEntry, Reading, Series, TargetState
+from collector.series import Series
 from collector.spans import GAP_SECONDS, Span, fold
+from collector.submission import Answer, Scraped, Stored, Submission, entry_of
 from collector.wire import Batch
-
-FILE_NAME = "ledger.db"
-
-
-class LedgerError(Exception):
-    """The ledger cannot be opened; the text says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scraped:
-    """What a scrape brought: it has no identity, the collector itself made it."""
-
-    zone: str
-    readings: tuple[Reading, ...] = ()
-    targets: tuple[TargetState, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Durable under this cursor of the feed."""
-
-    cursor: int
-
-
-Submission = Batch | Scraped
-Answer = Stored | Duplicate | RefusedError
-
-
-def database_of(folder: Path) -> Path:
-    """The ledger's file in the collector's folder."""
-    return folder / FILE_NAME
 
 
 class Ledger:
     """The write side. ``newest`` is the highest durable cursor, ``received_at`` the time of that entry."""
 
     def __init__(self, folder: Path) -> None:
-        self._lock = _lock(folder)
+        self._lock = lock(folder)
         self._path = database_of(folder)
         try:
-            self._database = _open(self._path)
+            self._database = open_for_writing(self._path)
             self._load()
         except BaseException:
             self._lock.close()
@@ -85,7 +50,7 @@ class Ledger:
             self._database.rollback()
         with contextlib.suppress(sqlite3.Error):
             self._database.close()
-        self._database = _open(self._path)
+        self._database = open_for_writing(self._path)
         self._load()
 
     def _load(self) -> None:
@@ -255,73 +220,6 @@ class Ledger:
         return {number: self._series_id(in_summary(names[number])) for number in numbers}
 
 
-def entry_of(one: Submission, *, cursor: int, received_at: float) -> FeedEntry:
-    """A submission as the feed tells it."""
-    if isinstance(one, Scraped):
-        return FeedEntry(
-            cursor=cursor,
-            received_at=received_at,
-            host="collector",
-            zone=one.zone,
-            vantage=Vantage.SERVER,
-            readings=one.readings,
-            targets=one.targets,
-        )
-    return FeedEntry(
-        cursor=cursor,
-        received_at=received_at,
-        host=one.host,
-        zone=one.zone,
-        vantage=one.readings[0].series.vantage if one.readings else Vantage.CANARY,
-        readings=one.readings,
-        unobserved=one.unobserved,
-        health=() if one.health is None else (one.health,),
-    )
-
-
-def read_series(database: sqlite3.Connection, *, after: int = 0) -> Iterator[tuple[int, Series]]:
-    """The interned series with a higher id than ``after``."""
-    for row in database.execute("SELECT * FROM series WHERE id > ? ORDER BY id", (after,)):
-        yield row[0], msgspec.convert(dict(zip(schema.SERIES_COLUMNS, row[1:], strict=True)), Series)
-
-
 def _span(row: tuple[int, float, float, int, str]) -> Span:
     number, since, until, recused, reasons = row
     return Span(number, since, until, bool(recused), tuple(json.loads(reasons)))
-
-
-def _lock(folder: Path) -> IO[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise LedgerError(f"{folder} is in use by another collector; stop it or choose another data_dir") from error
-    return lock
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """The write connection; makes the tables in a new file. Raises :class:`LedgerError` for a file that is not ours to write."""
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(database, path)
-    except BaseException as error:
-        database.close()
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            raise LedgerError(f"{path} is not a ledger ({error}): move it away, a new one will be made") from error
-        raise
-    return database
-
-
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version > schema.VERSION:
-        raise LedgerError(
-            f"{path} has schema {version}, this program knows up to {schema.VERSION}: run the newer version, or move the file away"
-        )
-    for pragma in schema.PRAGMAS:
-        database.execute(pragma)
-    if version == 0:
-        script = ["BEGIN", *schema.TABLES, f"PRAGMA user_version = {schema.VERSION}", "COMMIT"]
-        database.executescript(";\n".join(script))

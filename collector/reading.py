@@ -14,7 +14,7 @@ import msgspec
 
 from collector import columns, rollup, wire
 from collector.interval import interval_of
-from collector.ledger import database_of, read_series
+from collector.ledger_file import database_of, read_series
 from collector.merge import counts_of, latency_of
 from collector.observation import Observation, Vantage
 from collector.rollup import Grouping

@@ -26,7 +26,7 @@ KEEPALIVE_SECONDS = 75.0
 async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> None:
     """Collect until cancelled.
 
-    Sets ``ready`` once batches are accepted. Raises :class:`collector.ledger.LedgerError` when the folder is in use or
+    Sets ``ready`` once batches are accepted. Raises :class:`collector.ledger_file.LedgerError` when the folder is in use or
     holds a ledger that is not ours to write, and ``OSError`` when the address cannot be had.
     """
     token = _token(config)

@@ -10,10 +10,10 @@ import aiohttp
 from collector import counters, exposition
 from collector.config import CollectorConfig, ScrapeTarget
 from collector.exposition import NotMetricsError, Page
-from collector.ledger import Scraped
 from collector.metrics import Metrics
 from collector.observation import Outcome
 from collector.series import Reading, Series, TargetState
+from collector.submission import Scraped
 from collector.writer import BusyError, StorageUnavailableError, Writer
 
 logger = logging.getLogger("collector")

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from collector.ingest import RefusedError
-from collector.ledger import Answer, Ledger, LedgerError, Submission
+from collector.ledger import Ledger
+from collector.ledger_file import LedgerError
+from collector.submission import Answer, Submission
 
 logger = logging.getLogger("collector")
 

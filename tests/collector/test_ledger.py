@@ -11,10 +11,12 @@ from collector import columns, wire
 from collector.config import CollectorConfig
 from collector.housekeeping import forget
 from collector.ingest import Duplicate
-from collector.ledger import Ledger, LedgerError, Scraped, Stored, database_of
+from collector.ledger import Ledger
+from collector.ledger_file import LedgerError, database_of
 from collector.observation import Connection, OperationClass, Outcome, Vantage
 from collector.reading import Reader
 from collector.series import Reading, Unobserved
+from collector.submission import Scraped, Stored
 from collector.wire import Batch
 from tests.collector.samples import make_batch, make_health, make_series
 

@@ -13,7 +13,7 @@ import pytest
 
 from collector import wire
 from collector.config import CollectorConfig
-from collector.ledger import LedgerError
+from collector.ledger_file import LedgerError
 from collector.observation import Outcome
 from tests.collector.samples import Client, free_port, make_batch, make_health, running
 

@@ -1,0 +1,52 @@
+"""What is handed to the ledger, what it answers, and how the feed tells it (pure)."""
+
+from dataclasses import dataclass
+
+from collector.ingest import Duplicate, RefusedError
+from collector.observation import Vantage
+from collector.series import FeedEntry, Reading, TargetState
+from collector.wire import Batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scraped:
+    """What a scrape brought: it has no identity, the collector itself made it."""
+
+    zone: str
+    readings: tuple[Reading, ...] = ()
+    targets: tuple[TargetState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Durable under this cursor of the feed."""
+
+    cursor: int
+
+
+Submission = Batch | Scraped
+Answer = Stored | Duplicate | RefusedError
+
+
+def entry_of(one: Submission, *, cursor: int, received_at: float) -> FeedEntry:
+    """A submission as the feed tells it."""
+    if isinstance(one, Scraped):
+        return FeedEntry(
+            cursor=cursor,
+            received_at=received_at,
+            host="collector",
+            zone=one.zone,
+            vantage=Vantage.SERVER,
+            readings=one.readings,
+            targets=one.targets,
+        )
+    return FeedEntry(
+        cursor=cursor,
+        received_at=received_at,
+        host=one.host,
+        zone=one.zone,
+        vantage=one.readings[0].series.vantage if one.readings else Vantage.CANARY,
+        readings=one.readings,
+        unobserved=one.unobserved,
+        health=() if one.health is None else (one.health,),
+    )
