@@ -40,5 +40,5 @@ async def console(answers: dict[str, Any]) -> AsyncIterator[Running]:
 
 @pytest.fixture
 def start() -> Callable[[str], AbstractAsyncContextManager[Running]]:
-    """Starts a console over a state of :mod:`samples`: ``async with start("well") as running``."""
+    """What starts a console over a state of :mod:`samples` that is named, and stops it at the end of the block."""
     return lambda name: console(samples.state(name))
