@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import sqlite3
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -238,7 +239,16 @@ class StorageNode:
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
             if not self.paused:
-                self.items.commit()
+                self._commit()
+
+    def _commit(self) -> bool:
+        """Commit the items; a disk that refuses may take it the next time, and until then the WAL has it all."""
+        try:
+            self.items.commit()
+        except sqlite3.OperationalError as error:
+            logger.warning("%s cannot commit its items: %s", self.name, error)
+            return False
+        return True
 
     async def _keep_house(self) -> None:
         while True:
@@ -246,7 +256,8 @@ class StorageNode:
             if self.paused or not self.items.changed_since_durable:
                 continue
             applied = {group: self.items.applied(group) for group in self.groups}
-            self.items.commit()
+            if not self._commit():
+                continue
             await self.log.in_thread(self.items.make_durable)
             self._durable = applied
             if self.log.size > max(COMPACT_BYTES, 2 * self._compacted_size):

@@ -213,4 +213,14 @@ async def run_zone(config: ClusterConfig, zone: str, ready: asyncio.Event | None
     topology = load_topology(config)
     front = http_front(config, topology)
     process = ZoneProcess(config, zone, topology=topology, evaluate=evaluate, front=front)
-    await process.run(ready)
+    try:
+        await process.run(ready)
+    except BaseExceptionGroup as group:
+        # Many parts may fail at once when one address is taken; one plain reason is what the caller can act upon.
+        raise _first_reason(group) from group
+
+
+def _first_reason(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

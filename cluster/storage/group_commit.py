@@ -13,6 +13,7 @@ from cluster.storage.wal import Wal
 logger = logging.getLogger("cluster")
 
 RETRY_SECONDS = 0.2
+SLOW_FSYNC_SECONDS = 0.5
 
 
 class GroupCommit:
@@ -74,6 +75,8 @@ class GroupCommit:
         callbacks, self._callbacks = self._callbacks, []
         seconds = await self._insist(partial(self._wal.append, records))
         self._took(seconds or 0.0)
+        if (seconds or 0.0) > SLOW_FSYNC_SECONDS:
+            logger.warning("%s: an fsync took %.2f s", self._name, seconds)
         for then in callbacks:
             then()
 

@@ -134,16 +134,19 @@ class ItemTable:
         )
 
     def commit(self) -> None:
-        """End the open transaction (atomic; durable once :meth:`make_durable` has run) and begin another."""
+        """End the open transaction (atomic; durable once :meth:`make_durable` has run) and begin another.
+
+        Raises sqlite3.Error when the disk refuses; nothing is lost then, and it may be tried again.
+        """
         if not self._dirty and not self._open_changes:
             return
-        self._open_changes, self.changed_since_durable = False, True
         for group in self._dirty:
             self._db.execute("UPDATE groups SET applied = ? WHERE name = ?", (self._applied[group], group))
-        self._dirty.clear()
         if self._db.in_transaction:
             self._db.execute("COMMIT")
         self._db.execute("BEGIN")
+        self._dirty.clear()
+        self._open_changes, self.changed_since_durable = False, True
 
     def make_durable(self) -> None:
         """Fsync what was committed. Blocks; may run in any thread."""

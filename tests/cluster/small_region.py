@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from cluster.ports import ItemKey, Table, WriteAnswer, WriteRequest
 from cluster.process import ZoneProcess
 from cluster.routing.router import RouterBack
 from cluster.topology import Address, Topology, build
+
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Tests that run side by side in several processes have ports of their own."""
 
 
 def moved(value: Any) -> Any:
@@ -93,4 +97,5 @@ def quick_config(directory: Path, **changes: Any) -> ClusterConfig:
     """A region with short timings and one table."""
     timing = TimingConfig(heartbeat_seconds=0.1, lease_seconds=0.6, drift_bound_seconds=0.02)
     tables = (TableConfig(name="canary", partitions=3),)
-    return ClusterConfig(**{"data_dir": directory, "tables": tables, "timing": timing, **changes})
+    ports = {"transport_port": 7000 + 2 * WORKER, "admin_port": 7001 + 2 * WORKER, "metrics_port": 9100 + WORKER}
+    return ClusterConfig(**{"data_dir": directory, "tables": tables, "timing": timing, **ports, **changes})

@@ -17,6 +17,7 @@ from cluster.ports import ErrorKind, ItemKey
 from cluster.routing.messages import ItemIs, ReadItem, Refused, RoutesChanged
 from cluster.topology import Address, build
 from cluster.transport import Hub, NoAnswer, Unreachable
+from tests.cluster.small_region import WORKER
 
 QUESTION = ReadItem("t/0", ItemKey(b"a"), True)
 
@@ -28,15 +29,18 @@ class Ears:
         self.delay, self.heard = delay, []
 
     def told(self, sender, body):
+        """Remember it."""
         self.heard.append((sender, body))
 
     async def asked(self, sender, body, deadline):
+        """Say who asked."""
         await asyncio.sleep(self.delay)
         return ItemIs(sender.encode())
 
 
 def region_on(ports):
-    """A topology of two zones whose transports listen at ``ports``."""
+    """A topology of two zones whose transports listen at ``ports`` (moved for each test process)."""
+    ports = [port + 100 * WORKER for port in ports]
     topology = build(ClusterConfig(zones=("az1", "az2")), single=False)
     zones = tuple(
         dataclasses.replace(zone, transport=Address("127.77.2.250", port))
@@ -147,7 +151,7 @@ async def test_a_wrong_secret_is_refused():
 async def test_noise_is_refused(noise):
     """Bytes that are no frames end their connection and nothing else."""
     async with hubs(ports=(7307, 7308)) as (here, there):
-        reader, writer = await asyncio.open_connection("127.77.2.250", 7307)
+        reader, writer = await asyncio.open_connection("127.77.2.250", 7307 + 100 * WORKER)
         writer.write(noise)
         async with asyncio.timeout(2):
             with contextlib.suppress(ConnectionError):
