@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from canary.classify import errno_reason, timeout_reason, verify_reason
 from canary.config import EndpointConfig
@@ -40,7 +41,7 @@ class Asker:
         loop = asyncio.get_running_loop()
         trace = Trace()
         try:
-            async with asyncio.timeout_at(errand.deadline):
+            async with asyncio.timeout(errand.deadline - monotonic()):
                 await self._go(loop, errand, trace)
         except TimeoutError:
             trace.fail(timeout_reason(trace.phase))
@@ -56,7 +57,7 @@ class Asker:
             trace.fail("connection_closed", str(error))
         except OSError as error:
             trace.fail(errno_reason(error.errno, trace.phase), str(error))
-        trace.ended = loop.time()
+        trace.ended = monotonic()
         return trace
 
     async def _go(self, loop: asyncio.AbstractEventLoop, errand: Errand, trace: Trace) -> None:
@@ -69,27 +70,26 @@ class Asker:
         ip, port = places[errand.turn % len(places)]
         trace.address = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
         slot = (errand.endpoint.name, ip, port)
-        connection = self._pool.take(slot, loop.time()) if pooled else None
+        connection = self._pool.take(slot, monotonic()) if pooled else None
         if connection is None:
             connection = await self._connect(loop, errand, trace, ip, port)
         try:
-            await self._exchange(loop, connection, errand.build(_host_header(errand.endpoint, port)), trace)
+            await self._exchange(connection, errand.build(_host_header(errand.endpoint, port)), trace)
         except BaseException:
             connection.abort()
             raise
         if pooled and connection.usable:
-            self._pool.give(slot, connection, loop.time())
+            self._pool.give(slot, connection, monotonic())
         else:
             connection.abort()
 
     async def resolve(self, endpoint: EndpointConfig, trace: Trace) -> Places:
         """Ask the name server now."""
-        loop = asyncio.get_running_loop()
         trace.phase = Phase.DNS
-        began = loop.time()
+        began = monotonic()
         await self._network.name_service()
         places = await self._resolver.places(endpoint)
-        trace.dns_ms = (loop.time() - began) * 1000
+        trace.dns_ms = (monotonic() - began) * 1000
         return places
 
     async def _connect(
@@ -97,8 +97,7 @@ class Asker:
     ) -> HttpConnection:
         address = trace.address or ""
         trace.phase = Phase.TCP
-        began = loop.time()
-        self._network.refuse_if_sick()
+        began = monotonic()
         await self._network.outbound(address)
         sock = await open_tcp(loop, ip, port)
         try:
@@ -106,27 +105,25 @@ class Asker:
         except BaseException:
             sock.close()
             raise
-        connected = loop.time()
+        connected = monotonic()
         trace.tcp_ms = (connected - began) * 1000
         tls = self._tls if errand.endpoint.tls else None
         if tls is not None:
             trace.phase = Phase.TLS
         connection = await open_http(loop, sock, tls, errand.endpoint.host)
         if tls is not None:
-            trace.tls_ms = (loop.time() - connected) * 1000
+            trace.tls_ms = (monotonic() - connected) * 1000
         return connection
 
-    async def _exchange(
-        self, loop: asyncio.AbstractEventLoop, connection: HttpConnection, request: bytes, trace: Trace
-    ) -> None:
+    async def _exchange(self, connection: HttpConnection, request: bytes, trace: Trace) -> None:
         address = trace.address or ""
         trace.phase = Phase.SEND
-        began = loop.time()
+        began = monotonic()
         await self._network.outbound(address)
         trace.phase = Phase.WAIT
         response = await connection.ask(request)
         await self._network.inbound(address)
-        trace.http_ms = (loop.time() - began) * 1000
+        trace.http_ms = (monotonic() - began) * 1000
         trace.phase = Phase.HTTP
         trace.status, trace.headers, trace.body = response.status, response.headers, response.body
 

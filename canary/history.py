@@ -54,6 +54,7 @@ class History:
         """The next version of the item, which from now on may turn up."""
         self._next += 1
         item = self._items.setdefault((pk, sk), _Item())
+        self._settle(item, at)
         item.attempted = self._next
         item.indeterminate[self._next] = at
         return self._next

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from time import monotonic
 
 from canary.attempt import Asker, Errand
 from canary.classify import SUCCESS, answered
@@ -75,19 +76,18 @@ class KeyBook:
 
     async def _partition_of(self, pk: str) -> str | None:
         """Ask until someone answers, through whatever endpoint works."""
-        loop = asyncio.get_running_loop()
-        began = complained = loop.time()
+        began = complained = monotonic()
         while True:
-            said, headers = await self._ask(loop, pk)
+            said, headers = await self._ask(pk)
             if said is None:
                 return headers.get("x-partition")
             self._turn += 1
-            if loop.time() - complained >= COMPLAIN_SECONDS:
-                complained = loop.time()
+            if monotonic() - complained >= COMPLAIN_SECONDS:
+                complained = monotonic()
                 logger.warning("no keys yet after %.0f s: %s", complained - began, said)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _ask(self, loop: asyncio.AbstractEventLoop, pk: str) -> tuple[str | None, dict[str, str]]:
+    async def _ask(self, pk: str) -> tuple[str | None, dict[str, str]]:
         endpoint = self._config.endpoints[self._turn % len(self._config.endpoints)]
         asker = self._askers[self._turn // len(self._config.endpoints) % len(self._askers)]
         asked = dynamodb.question(OperationClass.EVENTUAL_READ, self._config.table, pk, "learn", version=0, boot="")
@@ -97,7 +97,7 @@ class KeyBook:
                 Connection.POOLED,
                 self._turn,
                 lambda host: dynamodb.request(asked, host, self._signer, self._clock.wall()),
-                loop.time() + self._config.deadline_seconds,
+                monotonic() + self._config.deadline_seconds,
             )
         )
         verdict = trace.verdict or answered(trace.status or 0, trace.headers, trace.body)

@@ -30,7 +30,7 @@ class Network:
         return skew_seconds(self._faults.values(), self._host.name) if self._faults else 0.0
 
     def refuse_if_sick(self) -> None:
-        """A connect from a sick host fails at once."""
+        """The host's looks at itself fail at once when it is sick; its attempts hang, as on a dead line."""
         if self.sick:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
@@ -41,7 +41,7 @@ class Network:
 
     async def outbound(self, address: str) -> None:
         """A message leaves for ``address``: returns when it would arrive, never if it is lost."""
-        if self._faults:
+        if self._faults:  # an empty dict: the usual case, and the probes' hot path
             await self._pass(address, outbound=True)
 
     async def inbound(self, address: str) -> None:

@@ -74,7 +74,7 @@ class _Process:
         self._ticker = LagTicker()
         self._signer = Signer(config.access_key_id, _secret(config.secret_access_key_file) or "", config.signing_region)
         self._outfits = [self._outfit(host) for host in self._everyone if host.zone == zone]
-        clock = Clock(asyncio.get_running_loop())
+        clock = Clock()
         self._keys = KeyBook(config, [outfit.asker for outfit in self._outfits], self._signer, clock)
         self._workers = [self._parts(outfit) for outfit in self._outfits]
 
@@ -86,7 +86,7 @@ class _Process:
         return cls(config, zone, await serve_loopback())
 
     def _outfit(self, host: Host) -> _Outfit:
-        config, loop = self._config, asyncio.get_running_loop()
+        config = self._config
         boot = f"{int(time.time() * 1000):x}-{secrets.token_hex(4)}"
         network = Network(Component(host.name, host.zone, "canary"), self._faults, self._paths, boot)
         resolver, pool = Resolver(config.resolver), Pool()
@@ -97,7 +97,7 @@ class _Process:
             resolver,
             pool,
             Asker(resolver, network, pool, tls),
-            Clock(loop, lambda: network.skew_seconds),
+            Clock(lambda: network.skew_seconds),
             Tally(),
             Spool(host.name, host.zone, boot),
             boot,
@@ -138,9 +138,7 @@ class _Process:
             signer=self._signer,
             keys=self._keys,
             paths=self._paths,
-            history=History(
-                outfit.boot, first_version=int(time.time() * 1000), began=asyncio.get_running_loop().time()
-            ),
+            history=History(outfit.boot, first_version=int(time.time() * 1000), began=time.monotonic()),
             tally=outfit.tally,
             reporter=reporter,
             selfcheck=selfcheck,

@@ -5,6 +5,7 @@ import logging
 import math
 import ssl
 from collections.abc import Callable, Sequence
+from time import monotonic
 from urllib.parse import urlsplit
 
 from canary.clock import Clock
@@ -108,17 +109,16 @@ class Reporter:
                 collector.close()
 
     async def _flush(self) -> None:
-        loop = asyncio.get_running_loop()
         shared_until = -math.inf
-        next_second = loop.time()
+        next_second = monotonic()
         while True:
             try:
-                async with asyncio.timeout_at(next_second):
+                async with asyncio.timeout(next_second - monotonic()):
                     await self._urgent.wait()
-                await asyncio.sleep(max(0.0, shared_until - loop.time()))
-                shared_until = loop.time() + SHARE_SECONDS
+                await asyncio.sleep(max(0.0, shared_until - monotonic()))
+                shared_until = monotonic() + SHARE_SECONDS
             except TimeoutError:
-                next_second = max(next_second + 1.0, loop.time())
+                next_second = max(next_second + 1.0, monotonic())
             self._urgent.clear()
             self._spool.add(self._tally.flush(), self._health())
             self._work.set()
@@ -141,6 +141,7 @@ class Reporter:
                 return
             if status in REFUSALS:
                 self._spool.refuse("refused")
+                await asyncio.sleep(PAUSE_SECONDS[2])
                 return
             self._current = (self._current + 1) % len(self._collectors)
             failures += 1

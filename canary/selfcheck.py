@@ -6,6 +6,7 @@ import logging
 import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
@@ -19,6 +20,7 @@ logger = logging.getLogger("canary")
 
 CHECK_SECONDS = 1.0
 RECHECK_SECONDS = 0.25
+DOUBT_GAP_SECONDS = 2.0
 ECHO_TIMEOUT_SECONDS = 0.5
 LAG_TICK_SECONDS = 0.1
 _OPEN_FILES = Path("/dev/fd")
@@ -34,11 +36,10 @@ class LagTicker:
 
     async def run(self) -> None:
         """Until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            self._expected = loop.time() + LAG_TICK_SECONDS
+            self._expected = monotonic() + LAG_TICK_SECONDS
             await asyncio.sleep(LAG_TICK_SECONDS)
-            self._note(loop.time())
+            self._note(monotonic())
 
     def _note(self, now: float) -> None:
         self._log.note(self._expected, now)
@@ -100,6 +101,7 @@ class SelfCheckRunner:
         self._reasons: tuple[str, ...] = ()
         self._last: SelfCheck | None = None
         self._doubt = asyncio.Event()
+        self._calm_until = 0.0
 
     @property
     def recused(self) -> bool:
@@ -107,8 +109,10 @@ class SelfCheckRunner:
         return self._jury.recused
 
     def doubt(self) -> None:
-        """An attempt failed: look at oneself now rather than at the next second."""
-        self._doubt.set()
+        """An attempt failed: look at oneself now rather than at the next second (in a long outage, not over and over)."""
+        if monotonic() >= self._calm_until:
+            self._calm_until = monotonic() + DOUBT_GAP_SECONDS
+            self._doubt.set()
 
     def health(self) -> Health | None:
         """The host's verdict about itself; None before the first look."""
@@ -127,11 +131,10 @@ class SelfCheckRunner:
 
     async def run(self) -> None:
         """Until cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
             self._doubt.clear()
             check = await self._look()
-            standing = self._jury.step(check, loop.time())
+            standing = self._jury.step(check, monotonic())
             self._last, self._reasons = check, standing.reasons
             if standing.changed:
                 word = f"recused: {', '.join(standing.reasons)}" if standing.recused else "believed again"
@@ -191,9 +194,9 @@ class SelfCheckRunner:
                 self._network.refuse_if_sick()
                 connection = await open_http(loop, await open_tcp(loop, host, port), None, host)
                 try:
-                    began = loop.time()
+                    began = monotonic()
                     answer = await connection.ask(f"GET /echo HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-                    middle = (began + loop.time()) / 2
+                    middle = (began + monotonic()) / 2
                 finally:
                     connection.abort()
             theirs = float(msgspec.json.decode(answer.body)["at"])

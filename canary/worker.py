@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from time import monotonic
 
 from canary.attempt import Asker, Errand
 from canary.classify import SUCCESS, TIMEOUT_REASONS, Verdict, answered, failed
@@ -87,15 +88,15 @@ class Worker:
             await self._ask_on_time(group)
 
     async def _ask_on_time(self, group: asyncio.TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
-        schedule = self._schedule(loop.time())
+        schedule = self._schedule(monotonic())
         while True:
-            step = schedule.step(loop.time())
+            step = schedule.step(monotonic())
             for tick in step.ticks:
-                group.create_task(self._probe(loop, tick))
+                group.create_task(self._probe(tick))
             for missed in step.missed:
                 self._missed(missed)
-            await asyncio.sleep(max(0.0, schedule.next_at - loop.time()))
+            # uvloop's timers round to milliseconds: half of one more, or it wakes early and looks again and again.
+            await asyncio.sleep(max(0.0, schedule.next_at - monotonic()) + 0.0005)
 
     def _schedule(self, now: float) -> Schedule:
         parts = self._parts
@@ -129,9 +130,9 @@ class Worker:
             return
         self._parts.pool.learn(endpoint.name, places)
 
-    async def _probe(self, loop: asyncio.AbstractEventLoop, tick: Tick) -> None:
+    async def _probe(self, tick: Tick) -> None:
         try:
-            asked = self._prepare(tick, loop.time())
+            asked = self._prepare(tick, monotonic())
             trace = await self._parts.asker.attempt(self._errand(asked))
             self._conclude(asked, trace)
         except Exception:
@@ -181,7 +182,8 @@ class Worker:
             return
         parts.tally.failure(self._series(tick.cell, path), self._observation(asked, trace, verdict, path, at))
         parts.reporter.hurry()
-        parts.selfcheck.doubt()
+        if verdict.outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT):
+            parts.selfcheck.doubt()
 
     def _judge(self, asked: _Asked, trace: Trace) -> Verdict:
         """What an answer says: first the status, then the checksum, then the content."""
