@@ -50,6 +50,7 @@ class Directory:
     domain: dns.name.Name
     endpoints: Mapping[dns.name.Name, str]
     targets: tuple[Target, ...]
+    existing: frozenset[dns.name.Name]
 
     def endpoint_of(self, name: dns.name.Name) -> str | None:
         """The endpoint whose name, or whose service name, this is."""
@@ -59,8 +60,7 @@ class Directory:
 
     def exists(self, name: dns.name.Name) -> bool:
         """Whether there is something at or below ``name``."""
-        known = [*self.endpoints, *(target.name for target in self.targets)]
-        return any(have.is_subdomain(name) or name == _SRV_PREFIX.concatenate(have) for have in known)
+        return name in self.existing
 
 
 def directory(topology: Topology, domain: str) -> Directory:
@@ -71,7 +71,14 @@ def directory(topology: Topology, domain: str) -> Directory:
         for router in topology.routers
     )
     endpoints = {dns.name.from_text(host): endpoint for endpoint, host in topology.endpoint_hosts.items()}
-    return Directory(zone, endpoints, targets)
+    services = [dns.name.Name(_SRV_PREFIX.labels + name.labels) for name in endpoints]
+    names = [*services, *(target.name for target in targets), zone]
+    existing = frozenset(above for name in names for above in _from_here_up(name) if above.is_subdomain(zone))
+    return Directory(zone, endpoints, targets, existing)
+
+
+def _from_here_up(name: dns.name.Name) -> list[dns.name.Name]:
+    return [dns.name.Name(name.labels[start:]) for start in range(len(name.labels))]
 
 
 def answer(query: dns.message.Message, names: Directory, faults: Mapping[str, str], turn: int) -> dns.message.Message:

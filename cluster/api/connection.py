@@ -21,6 +21,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _SWEEP_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
 _PIPELINED = 16
+_SMALL_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class Limits:
     connections: int = 1024
     header_bytes: int = 32 * 1024
     headers: int = 64
+    large_bodies_bytes: int = 128 * 1024 * 1024
     idle_seconds: float = 75.0
     receive_seconds: float = 10.0
     serve_seconds: float = 40.0
@@ -78,10 +80,23 @@ class Connections:
         self.site, self.limits = site, limits
         self.loop = asyncio.get_running_loop()
         self.open: set[Connection] = set()
+        self._claims: dict[Connection, int] = {}
 
     def accept(self, endpoint: str) -> "Connection":
         """A protocol for a connection to ``endpoint``'s address."""
         return Connection(self, endpoint)
+
+    def claim(self, connection: "Connection", size: int) -> bool:
+        """Take memory for a large body; False when all large bodies together would be too much."""
+        if sum(self._claims.values()) + size > self.limits.large_bodies_bytes:
+            return False
+        self._claims[connection] = size
+        return True
+
+    def release(self, connection: "Connection") -> None:
+        """Give back what was claimed."""
+        if self._claims:
+            self._claims.pop(connection, None)
 
     async def sweep(self) -> None:
         """Close, for ever, what has passed its deadline."""
@@ -149,6 +164,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # why it was lost does not matter
         """Forget the connection. A write in progress goes on: its outcome matters to others."""
         self._owner.open.discard(self)
+        self._owner.release(self)
         self._ending = True
         self._transport = None
         self._writable.set()
@@ -190,6 +206,7 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
         self._target += url
+        self._header_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; several of a name are joined, as the signature wants them."""
@@ -204,11 +221,20 @@ class Connection(asyncio.Protocol):
             self._refuse("header_too_large")
             return
         self._max_body_bytes = self._owner.site.max_body_bytes(self._headers)
-        length = self._headers.get("content-length", "0")
-        if len(length) > 12 or not length.isdecimal() or int(length) > self._max_body_bytes:
+        length = self._announced_bytes()
+        if length > self._max_body_bytes:
             self._refuse("too_large")
+        elif length > _SMALL_BODY_BYTES and not self._owner.claim(self, length):
+            self._refuse("overloaded")
         elif "expect" in self._headers and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _announced_bytes(self) -> int:
+        """How large the body will be; a chunked one may become as large as is allowed."""
+        if "transfer-encoding" in self._headers:
+            return self._max_body_bytes
+        length = self._headers.get("content-length", "0")
+        return int(length) if len(length) < 16 and length.isdecimal() else self._max_body_bytes + 1
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -249,6 +275,7 @@ class Connection(asyncio.Protocol):
                 self._wait(self._limits.serve_seconds)
                 response = await self._owner.site.answer(request)
                 self._send(response, keep=keep)
+                self._owner.release(self)
                 await self._writable.wait()
                 if not keep or self._ending:
                     self._end()
@@ -272,6 +299,8 @@ class Connection(asyncio.Protocol):
     def _refuse(self, reason: str) -> None:
         """Answer, drop what still comes, and close soon."""
         self._ending = True
+        self._body.clear()
+        self._owner.release(self)
         response = self._owner.site.refuse(reason)
         if self._task is None:
             self._send(response, keep=False)

@@ -41,6 +41,7 @@ _REFUSALS = {
     "timeout": "RequestTimeoutException",
     "pipelined": "BadRequestException",
     "too_many_connections": "ServiceUnavailable",
+    "overloaded": "ServiceUnavailable",
 }
 _COUNTED = {
     "MissingAuthenticationTokenException": "unsigned",

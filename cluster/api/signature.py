@@ -105,7 +105,7 @@ def canonical_request(
 
 
 def _trimmed(value: str) -> str:
-    return " ".join(value.split()) if "  " in value else value.strip()
+    return " ".join(value.split()) if "  " in value or "\t" in value else value.strip()
 
 
 @dataclass(slots=True)

@@ -106,10 +106,11 @@ def serving(directory: Path, *, limits: Limits | None = None, **settings: Any) -
         credentials=(Credential(access_key_id=ACCESS_KEY_ID, secret_access_key_file=secret_file),),
         **settings,
     )
-    topology = build(config, single=False)
+    usual = build(config, single=False)
     ports = free_ports(len(config.endpoints) + 1)
     http = {name: Address(HOST, port) for name, port in zip(config.endpoints, ports, strict=False)}
     router = Router("az1-router-1", "az1", http, Address(HOST, ports[-1]))
+    topology = dataclasses.replace(usual, zones=(dataclasses.replace(usual.zones[0], routers=(router,)),))
     faults, registry, store = Faults(), CollectorRegistry(), MemoryStore()
     paths = certificates.ensure(config, topology)
     world = World(router, store, config, topology, faults, registry, paths)
