@@ -68,10 +68,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The main page. ``past``: what is shown is not the present, so nothing may look green."""
+    """The main page. ``past`` (empty in the present) says of when the rest is; nothing may look green then."""
 
     banner: banner.Banner
-    past: bool
+    past: str
     region: str
     objective: str
     at: str
@@ -96,7 +96,7 @@ def overview(known: Known) -> Overview:
     table = matrix.build(status.matrix)
     return Overview(
         banner=told,
-        past=told.mood == "blind",
+        past=_past(known.status) if told.mood == "blind" else "",
         region=status.region or "unknown region",
         objective=wording.objective(status.objective),
         at=wording.clock(status.at),
@@ -111,6 +111,13 @@ def overview(known: Known) -> Overview:
         servers=_servers(status.targets, status.at),
         deliveries=tuple(_delivery(p) for p in known.pages[:PAGES_SHOWN]),
     )
+
+
+def _past(status: Status | None) -> str:
+    """Of when the last data are."""
+    if status is None:
+        return "nothing is known"
+    return f"the past: as of {wording.clock(status.at - (status.data_age_seconds or 0.0))} UTC"
 
 
 def _gauges(status: Status, table: matrix.Matrix, *, silent: int) -> tuple[Gauge, ...]:

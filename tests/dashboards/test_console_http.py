@@ -65,7 +65,7 @@ async def test_many_browsers_cost_one_question(start: Start) -> None:
         ("well", ["All well", "72/72", "99.9992"]),
         ("zone_down", ["1 incident", "Zone az1", "az1-router-1 and az1-router-2", "control echo failed", "4 attempts: connect refused"]),
         ("starting", ["Measuring… 48 of 72 cells", "Nothing has been counted yet"]),
-        ("no_data", ["No data for 14\u202fs", "past"]),
+        ("no_data", ["No data for 14\u202fs", "the past: as of 15:59:45 UTC"]),
     ],
 )  # fmt: skip
 async def test_the_page_is_complete_without_javascript(start: Start, name: str, words: list[str]) -> None:
