@@ -90,7 +90,7 @@ def _label(scope: Mapping[str, str]) -> str:
     parts = [scope[key] for key in order if key in scope] + [scope[k] for k in sorted(set(scope) - set(order))]
     if "operation" in scope:
         parts = [wording.operation(part) for part in parts]
-    return " × ".join(parts)
+    return (" / " if "partition" in scope else " × ").join(parts)
 
 
 def _row(row: Availability, label: str, *, first: bool) -> BudgetRow:
@@ -118,6 +118,8 @@ def figure(window: Window | None) -> Figure:
     verdict = window.verdict if window.verdict in ("ok", "breach", "not_enough_evidence") else "unobserved"
     mark = {"ok": "✓", "breach": "✕", "not_enough_evidence": "≈"}.get(verdict, "–")
     title = f"{wording.whole(window.good)} good of {wording.whole(total)} valid, {wording.whole(window.bad)} bad"
+    if window.availability_low is not None and window.availability_high is not None:
+        title += f"; between {wording.percent(window.availability_low)} and {wording.percent(window.availability_high)}"
     title += f"; burn rate {wording.times(window.burn_rate)}"
     if window.budget_remaining is not None:
         title += f"; budget left {_left(window.budget_remaining)}"

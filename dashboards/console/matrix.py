@@ -15,6 +15,7 @@ VERDICT_WORDS = {
 }
 OPERATION_ORDER = ("write", "strong_read", "eventual_read", "query", "transaction", "control")
 CONNECTION_ORDER = ("fresh", "pooled")
+ENDPOINT_ORDER = ("standard", "fips", "dualstack", "account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,10 @@ def tile(cell: Cell | None) -> Tile:
 
 
 def build(cells: Sequence[Cell]) -> Matrix:
-    """The matrix in a steady order: zones and endpoints as the judgement names them, operations and connections as we do."""
+    """The matrix in a steady order, whatever the order of the answer."""
     known = {(c.zone, c.endpoint, c.operation, c.connection): c for c in cells}
     zones = sorted({c.zone for c in cells})
-    endpoints = tuple(dict.fromkeys(c.endpoint for c in cells))
+    endpoints = _ordered({c.endpoint for c in cells}, ENDPOINT_ORDER)
     operations = _ordered({c.operation for c in cells}, OPERATION_ORDER)
     connections = _ordered({c.connection for c in cells}, CONNECTION_ORDER)
 

@@ -31,6 +31,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     good: int = 0
     bad: int = 0
     availability: float | None = None
+    availability_low: float | None = None
+    availability_high: float | None = None
     burn_rate: float | None = None
     budget_remaining: float | None = None
     verdict: str = "unobserved"
