@@ -37,7 +37,7 @@ def judge(status: Status | None, problem: str | None, open_incidents: Sequence[I
     if not status.ready:
         title = f"Measuring… {status.cells_answered} of {wording.plural(status.cells_expected, 'cell')}"
         return Banner("warn", "…", title, "Every cell must answer once before anything is said of the region.")
-    return _calm(status.matrix)
+    return _calm(status.matrix, _recent(status))
 
 
 def _blind_detail(open_incidents: Sequence[Incident]) -> str:
@@ -62,7 +62,17 @@ def _hurt(status: Status, open_incidents: Sequence[Incident]) -> Banner:
     return Banner("warn", "!", wording.plural(count, kind, many), f"{detail}. Nobody was paged.")
 
 
-def _calm(matrix: Sequence[Cell]) -> Banner:
+def _recent(status: Status) -> str:
+    """What the region's last five minutes add to a calm minute."""
+    rows = [row for row in status.availability if list(row.scope) == ["region"]]
+    short = sorted(row.side for row in rows if "5m" in row.windows and row.windows["5m"].verdict == "breach")
+    if not short:
+        return ""
+    sides = wording.listing([f"{side}s" for side in short])
+    return f" Over the last 5 minutes, {sides} are below the objective."
+
+
+def _calm(matrix: Sequence[Cell], recent: str) -> Banner:
     """No incident: are there failing or unseen cells?"""
     failing = sum(1 for cell in matrix if cell.bad)
     unseen = sum(1 for cell in matrix if cell.good + cell.bad == 0)
@@ -77,4 +87,4 @@ def _calm(matrix: Sequence[Cell]) -> Banner:
             f"{wording.plural(failing, 'cell')} of {cells} saw a failure in the last minute; not enough for an alarm."
         )
         return Banner("warn", "!", "No incident, a few failures", detail)
-    return Banner("well", "✓", "All well", f"All {cells} answered without a failure in the last minute.")
+    return Banner("well", "✓", "All well", f"All {cells} answered without a failure in the last minute.{recent}")

@@ -9,7 +9,7 @@ SEVERITY_MARKS = {"page": "✕", "ticket": "!", "watch": "◔"}
 SERVER_WORDS = {
     "silent": "The servers are silent",
     "bad": "The servers count errors too",
-    "ok": "The servers see nothing of it",
+    "ok": "The servers are well by their own account",
     "unknown": "Nothing is known from the servers",
     "": "Nothing is known from the servers",
 }

@@ -68,6 +68,13 @@ def test_failures_without_incident_are_told() -> None:
     assert (told.mood, told.title) == ("warn", "No incident, a few failures")
 
 
+def test_a_calm_minute_after_a_bad_one_says_so() -> None:
+    """All well now, and the last five minutes were not."""
+    told = views.overview(known("well", availability=samples.availability(96))).banner
+    assert told.mood == "well"
+    assert told.detail.endswith("Over the last 5 minutes, reads and writes are below the objective.")
+
+
 def test_a_ticket_is_not_called_an_incident_that_pages() -> None:
     """Nobody was paged, and the banner says so."""
     state = known("zone_down")
