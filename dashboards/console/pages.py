@@ -41,6 +41,7 @@ class Pages:
         self._judgement = judgement
         self._last = views.Known(None, (), (), (), "Not asked yet", 0.0)
         self._live = Rendered()
+        self._rendering = asyncio.Lock()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
             autoescape=True,
@@ -51,14 +52,17 @@ class Pages:
 
     async def overview(self, *, live: bool) -> str:
         """The main page, or its live part alone (rendered at most twice a second)."""
-        if live and time.monotonic() - self._live.at < FRESH_SECONDS:
+        if not live:
+            return await self._render("overview.html")
+        async with self._rendering:
+            if time.monotonic() - self._live.at > FRESH_SECONDS:
+                self._live = Rendered(time.monotonic(), await self._render("overview_live.html"))
             return self._live.text
+
+    async def _render(self, template: str) -> str:
+        """A rendering of what is known now."""
         self._last = await self._ask()
-        template = "overview_live.html" if live else "overview.html"
-        text = self._templates.get_template(template).render(page=views.overview(self._last))
-        if live:
-            self._live = Rendered(time.monotonic(), text)
-        return text
+        return self._templates.get_template(template).render(page=views.overview(self._last))
 
     async def incident(self, identity: str, *, live: bool) -> tuple[int, str]:
         """Status and text of an incident's page, or of its live part."""
