@@ -69,7 +69,7 @@ async def _ready(url: str) -> None:
 
 
 async def dump_dom(url: str, directory: Path, *, milliseconds: int) -> str:
-    """The page's elements after Chromium has run it for so long."""
+    """The page's elements after Chromium has run it for so long on its virtual clock, which waits for the network only."""
     flags = (*CHROMIUM_FLAGS, f"--user-data-dir={directory}", f"--virtual-time-budget={milliseconds}", "--dump-dom")
     process = await asyncio.create_subprocess_exec(
         program("chromium", "chromium-browser", "google-chrome"), *flags, url,
