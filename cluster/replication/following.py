@@ -29,7 +29,7 @@ from cluster.replication.state import State
 
 BEHIND_ENTRIES = 64
 """A voter sends at most so many committed entries in a promise; a candidate that lacks more is refused as ``behind``."""
-SNAPSHOT_PATIENCE_SECONDS = 30.0
+SNAPSHOT_PATIENCE_SECONDS = 10.0
 """A snapshot that has not been installed by then is asked for again."""
 
 
@@ -155,10 +155,12 @@ def on_resign(s: State, _sender: str, m: Resign, at: float) -> None:
 
 
 def on_log_gone(s: State, sender: str, m: LogGone, at: float) -> None:
-    """This replica needs a snapshot; the shell is told once, and again when nothing came of it."""
-    if m.ballot != s.ballot or m.committed <= s.committed or at < s.snapshot_asked_at + SNAPSHOT_PATIENCE_SECONDS:
+    """This replica needs a snapshot; the shell is told once, and again when nothing came of it or another leads."""
+    if m.ballot != s.ballot or m.committed <= s.committed:
         return
-    s.snapshot_asked_at = at
+    if sender == s.snapshot_source and at < s.snapshot_asked_at + SNAPSHOT_PATIENCE_SECONDS:
+        return
+    s.snapshot_asked_at, s.snapshot_source = at, sender
     s.effects.append(NeedSnapshot(sender, m.committed))
 
 

@@ -183,7 +183,7 @@ def _stored(s: State, peer: str, p: Progress, stored: int, at: float) -> None:
     p.acked = max(p.acked, min(stored, p.next - 1))
     if stored > p.match:
         p.match = stored
-        advance(s, lead)
+        advance(s, lead, at)
     if p.next <= lead.flushed:
         send_entries(s, lead, peer, p, at)
     if lead.handover is not None:
@@ -196,14 +196,17 @@ def after_own_append(s: State, at: float) -> None:
     if lead is None:
         return
     lead.appends = max(0, lead.appends - 1)
-    advance(s, lead)
+    advance(s, lead, at)
     flush(s, lead, at)
     if lead.handover is not None:
         hand_over_when_ready(s, lead, at)
 
 
-def advance(s: State, lead: Leadership) -> None:
-    """Commit what a quorum has stored under this ballot, and answer its proposals."""
+def advance(s: State, lead: Leadership, at: float) -> None:
+    """Commit what a quorum has stored under this ballot, answer its proposals, and let the followers' readers see it.
+
+    While more entries are on their way, the next Accept tells the followers how far is committed; after the last, a heartbeat does.
+    """
     chosen = reached([s.stored, *(p.match for p in lead.progress.values())], len(s.members))
     if chosen <= s.committed:
         return
@@ -211,6 +214,8 @@ def advance(s: State, lead: Leadership) -> None:
     while lead.pending and lead.pending[0][0] <= chosen:
         lsn, proposal = lead.pending.popleft()
         s.effects.append(Accepted(proposal, lsn))
+    if chosen == s.log.last:
+        _heartbeat(s, lead, at)
 
 
 # --- leaving office ------------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class State:
         "released",
         "role",
         "snapshot_asked_at",
+        "snapshot_source",
         "suspect_at",
         "timing",
         "token",
@@ -94,6 +95,7 @@ class State:
         self.leader_committed = 0
         self.last_heard = NEVER
         self.snapshot_asked_at = NEVER
+        self.snapshot_source = ""
         self.released = NO_BALLOT
         self._restore(recovered or Recovered(NO_BALLOT, 0, ()), at)
 

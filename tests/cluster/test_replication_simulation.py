@@ -7,13 +7,24 @@ import os
 
 import pytest
 
+from cluster.replication import following, leading
 from cluster.replication.messages import HandOver
 from cluster.replication.timing import Timing
 from tests.cluster.replication_world import World
 
-SEEDS = range(int(os.environ.get("REPLICATION_SEEDS", "300")))
-FAULTY_SECONDS = 20.0
-CALM_SECONDS = 25.0
+SEEDS = range(int(os.environ.get("REPLICATION_SEEDS", "200")))
+FAULTY_SECONDS = 15.0
+CALM_SECONDS = 20.0
+QUICK = Timing(heartbeat_seconds=0.1, lease_seconds=0.6, drift_bound_seconds=0.02, return_after_seconds=2.0)
+USUAL = Timing(return_after_seconds=5.0)
+
+
+def small_limits(patch: pytest.MonkeyPatch) -> None:
+    """Limits that a history of seconds reaches."""
+    patch.setattr(leading, "BATCH_ENTRIES", 3)
+    patch.setattr(leading, "WINDOW_ENTRIES", 12)
+    patch.setattr(leading, "UNCOMMITTED_ENTRIES", 60)
+    patch.setattr(following, "BEHIND_ENTRIES", 8)
 
 
 class Swarm(World):
@@ -21,7 +32,7 @@ class Swarm(World):
 
     def __init__(self, seed: int) -> None:
         members = ("az1", "az2", "az3") if seed % 5 else ("az1", "az2", "az3", "az4", "az5")
-        super().__init__(members, seed=seed, timing=Timing(return_after_seconds=5.0))
+        super().__init__(members, seed=seed, timing=QUICK if seed % 2 else USUAL)
         draw = self.random
         self.slow = draw.random() * draw.choice([0.0, 0.02, 1.5])
         self.loss = draw.choice([0.0, 0.02, 0.2])
@@ -117,7 +128,9 @@ class Swarm(World):
 def _live(seed: int) -> Swarm:
     world = Swarm(seed)
     try:
-        world.live()
+        with pytest.MonkeyPatch.context() as patch:
+            small_limits(patch)
+            world.live()
         world.check_end()
     except AssertionError as problem:
         replay = (

@@ -1,0 +1,109 @@
+"""Promises of one replica or group that a sentence can state: how long, how much, in what order."""
+
+import time
+
+import pytest
+
+from cluster.replication import messages as m
+from cluster.replication.replica import Replica
+from cluster.replication.timing import Timing
+from tests.cluster.replication_world import World
+
+MEMBERS = ("az1", "az2", "az3")
+
+
+def _group(seed: int = 0) -> World:
+    world = World(seed=seed)
+    for name in MEMBERS:
+        world.start(name)
+    world.run(1.0)
+    return world
+
+
+@pytest.mark.parametrize("crash_at", [1.0 + 0.07 * step for step in range(15)])
+def test_writes_return_within_the_lease_and_a_second(crash_at: float) -> None:
+    """Whenever the leader dies, another accepts writes no later than one lease and one second afterwards."""
+    world = _group()
+    world.run(crash_at)
+    world.crash("az1")
+    while world.leader() is None:
+        world.run(world.now + 0.01)
+    world.write(world.leader() or "")
+    world.run(world.now + 0.02)
+    assert world.acked
+    assert world.now - crash_at <= world.timing.lease_seconds + 1.0
+
+
+def test_a_planned_hand_over_takes_milliseconds() -> None:
+    """The successor serves without waiting for a lease."""
+    world = _group()
+    world.step("az1", m.HandOver("az3"))
+    world.run(world.now + 0.02)
+    assert world.leader() == "az3"
+
+
+def test_the_preferred_leader_returns() -> None:
+    """After its zone was away and came back, leadership is its own again within some 15 s, and no write is refused for a lease."""
+    world = _group()
+    world.crash("az1")
+    world.run(6.0)
+    assert world.leader() == "az2"
+    world.start("az1")
+    world.run(21.0)
+    assert world.leader() == "az1"
+
+
+def test_proposals_gather_while_appends_are_in_flight() -> None:
+    """A thousand proposals at once need few Appends, and all are accepted in order."""
+    world = _group()
+    appends = []
+    world.trace = lambda name, _event, effects: appends.extend(
+        effect for effect in effects if name == "az1" and isinstance(effect, m.Append)
+    )
+    for _ in range(1000):
+        world.write("az1")
+    world.run(world.now + 1.0)
+    assert [lsn for _, lsn in world.acked.values()] == list(range(1, 1001))
+    assert len(appends) <= 10
+
+
+def test_a_follower_answers_only_what_is_on_its_disk() -> None:
+    """No AcceptReply claims an LSN as stored before the Append with it is persisted."""
+    replica = Replica("g", "az2", MEMBERS, Timing(), None, 0.0)
+    ballot = m.Ballot(1, "az1")
+    entry = m.Entry(1, ballot, b"x")
+    effects = replica.step(m.Receive("az1", m.Accept(ballot, 1, (entry,), 0, 0)), 0.1)
+    appends = [effect for effect in effects if isinstance(effect, m.Append)]
+    assert [a.entries for a in appends] == [(), (entry,)]
+    assert not any(isinstance(effect, m.Send) for effect in effects)
+    effects = replica.step(m.Persisted(appends[-1].token), 0.2)
+    assert effects == [m.Send("az1", m.AcceptReply(ballot, 1, 1))]
+
+
+def test_a_restarted_replica_honours_its_promise_and_the_lease_it_may_have_granted() -> None:
+    """It refuses a lower ballot for ever and every ballot for a whole lease."""
+    promised = m.Ballot(5, "az1")
+    replica = Replica("g", "az2", MEMBERS, Timing(), m.Recovered(promised, 0, ()), 100.0)
+    prepare = m.Receive("az3", m.Prepare(m.Ballot(6, "az3"), 0, 0, m.NO_BALLOT))
+    (refused,) = replica.step(prepare, 102.0)
+    assert isinstance(refused, m.Send)
+    assert isinstance(refused.message, m.Refusal)
+    assert refused.message.lease_remaining == pytest.approx(1.1)
+    (outdated,) = replica.step(m.Receive("az3", m.Heartbeat(m.Ballot(4, "az3"), 0.0, 0, 0)), 103.0)
+    assert isinstance(outdated, m.Send)
+    assert isinstance(outdated.message, m.Outdated)
+    assert any(isinstance(effect, m.Append) for effect in replica.step(prepare, 103.2))
+
+
+def test_a_heartbeat_is_cheap() -> None:
+    """A follower's heartbeat takes some microseconds however long its log is (the bound leaves room for a busy machine)."""
+    ballot = m.Ballot(1, "az1")
+    entries = tuple(m.Entry(lsn, ballot, b"x") for lsn in range(1, 20_001))
+    replica = Replica("g", "az2", MEMBERS, Timing(), m.Recovered(ballot, 20_000, entries), 0.0)
+    best = float("inf")
+    for _ in range(5):
+        began = time.perf_counter()
+        for beat in range(200):
+            replica.step(m.Receive("az1", m.Heartbeat(ballot, float(beat), 20_000, 20_000)), 0.1)
+        best = min(best, (time.perf_counter() - began) / 200)
+    assert best < 100e-6
