@@ -103,6 +103,7 @@ class Case:
     sided: Side | None = None
     scoped_at: float = 0.0
     told_at: float = 0.0
+    refreshed_at: float = 0.0
     closed_at: float | None = None
 
     @property

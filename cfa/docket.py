@@ -38,6 +38,9 @@ RESCOPE_STABLE_SECONDS = 2.0
 """An open incident changes its scope for an explanation so much better, for so long. Once older than the scan looks
 back, it has been compared many times, and chance has had as many."""
 
+REFRESH_SECONDS = 1.0
+"""How often an open incident's figures are made anew."""
+
 FIGURES_SECONDS = 5.0
 """How often an open incident's figures are told for the record."""
 
@@ -287,9 +290,9 @@ class Docket:
         return case.returns == 0 or case.tally.tail == 0
 
     def _over(self, case: Case, scene: Scene) -> str | None:
-        rows = scene.rows[scene.rows["received"] >= scene.at - 30]
+        rows = scene.received_since(scene.at - 30)
         mask = mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)
-        elsewhere = rows[rows["received"] >= scene.at - 10]
+        elsewhere = scene.received_since(scene.at - 10)
         return clear_reason(
             quiet=scene.at - case.tally.last_failure_received,
             successes=case.tally.tail,
@@ -302,8 +305,9 @@ class Docket:
     def _refresh(self, case: Case, scene: Scene) -> list[IncidentEvent]:
         """The figures as of now; told when what they say has changed, or now and then for the record."""
         old = case.incident
-        if old is None:
+        if old is None or scene.at - case.refreshed_at < REFRESH_SECONDS:
             return []
+        case.refreshed_at = scene.at
         new = incident_of(case, scene, severity=old.severity, reason=old.reason)
         if (new.side, new.operations) != (old.side, old.operations):
             reason = "side" if new.side != old.side else "operations"

@@ -151,7 +151,7 @@ class Evidence:
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
         arrays = {n: pack(getattr(self, n)) for n in ("_p0", "_r", "_path", "_since", "_failed")}
-        return arrays | {"hosts": self.hosts, "rate": [self._updates_per_second, self._rated_at]}
+        return arrays | {"hosts": list(self.hosts), "rate": [self._updates_per_second, self._rated_at]}
 
     def load(self, state: dict[str, Any]) -> None:
         """Takes a :meth:`state` back."""

@@ -33,10 +33,14 @@ class Scene:
     recused: tuple[str, ...]
     silent: tuple[str, ...]
 
+    def received_since(self, at: float) -> Rows:
+        """Rows that arrived at or after ``at``: they are in the order of arrival."""
+        return self.rows[int(np.searchsorted(self.rows["received"], at)) :]
+
     @property
     def lately(self) -> Rows:
         """Rows of the last minute by arrival."""
-        return self.rows[self.rows["received"] >= self.at - SCAN_WINDOW_SECONDS]
+        return self.received_since(self.at - SCAN_WINDOW_SECONDS)
 
     @property
     def region_rate(self) -> float:

@@ -90,7 +90,7 @@ class Windows:
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
-        return {"now": self._now, "rings": [pack(ring) for ring in self._rings], "sums": pack(self.sums)}
+        return {"now": list(self._now), "rings": [pack(ring) for ring in self._rings], "sums": pack(self.sums)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Takes a :meth:`state` back."""
