@@ -178,14 +178,14 @@ class _Faults:
 async def _watch_until_settled(
     scenario: Scenario, watch: Watch, faults: _Faults, started: float, progress: Progress
 ) -> None:
-    told: set[str] = set()
+    told: dict[str, tuple[Any, ...]] = {}
     while True:
         await watch.look()
         for incident in watch.incidents:
-            line = f"incident {incident['state']} ({incident['severity']}): {incident['summary']}"
-            if line not in told:
-                told.add(line)
-                progress(line)
+            now_known = (incident["state"], incident["severity"], incident["scope"], incident["side"])
+            if told.get(incident["id"]) != now_known:
+                told[incident["id"]] = now_known
+                progress(f"incident {incident['state']} ({incident['severity']}): {incident['summary']}")
         now = time.time()
         if now - faults_start(faults, now) > _give_up_seconds(scenario):
             return

@@ -56,10 +56,11 @@ def banner(status: dict[str, Any], incidents: list[dict[str, Any]]) -> Text:
 
 
 def matrix(status: dict[str, Any]) -> Table:
-    """Zone × operation by endpoint; each cell shows fresh and pooled connections: availability of the last minute and p50."""
+    """Zone × operation by endpoint; each cell shows fresh and pooled connections over the last minute."""
     endpoints = list(dict.fromkeys(cell["endpoint"] for cell in status["matrix"]))
     cells = {(c["zone"], c["operation"], c["endpoint"], c["connection"]): c for c in status["matrix"]}
-    table = Table(title="Asked from each zone, last 60 s (fresh / pooled)", title_justify="left", pad_edge=False)
+    title = "Asked from each zone, last 60 s: fresh and pooled connections, median latency or availability"
+    table = Table(title=title, title_justify="left", pad_edge=False)
     table.add_column("zone")
     table.add_column("operation")
     for endpoint in endpoints:
@@ -73,13 +74,19 @@ def matrix(status: dict[str, Any]) -> Table:
 
 
 def _cell(fresh: dict[str, Any] | None, pooled: dict[str, Any] | None) -> Text:
-    text = Text()
-    for index, half in enumerate((fresh, pooled)):
-        sign, style = _VERDICTS["unobserved" if half is None else half["verdict"]]
-        shown = percent(half["availability"], 1) if half else "–"
-        latency = f" {half['latency_ms_p50']:.0f} ms" if half and half.get("latency_ms_p50") is not None else ""
-        text.append(" / " if index else "").append(f"{sign} {shown}{latency}", style=style)
-    return text
+    text = _half(fresh)
+    return text.append("  ").append_text(_half(pooled))
+
+
+def _half(cell: dict[str, Any] | None) -> Text:
+    """The verdict's sign, then what matters: the median latency while all is well, else the availability."""
+    sign, style = _VERDICTS["unobserved" if cell is None else cell["verdict"]]
+    if cell is None or cell["availability"] is None:
+        return Text(f"{sign} –", style=style)
+    if cell["availability"] < 1:
+        return Text(f"{sign} {percent(cell['availability'], 1)}", style=style)
+    p50 = cell.get("latency_ms_p50")
+    return Text(f"{sign} {p50:.0f} ms" if p50 is not None else sign, style=style)
 
 
 def availability(status: dict[str, Any]) -> Table:

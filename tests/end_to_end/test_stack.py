@@ -190,5 +190,5 @@ def test_the_weekly_report_comes_from_the_ledger(stack: Any) -> None:
     done = stack.command("report", "--week", f"{year}-W{week:02}", "--format", "html,csv", "--out", "out")
     assert done.returncode == 0, done.stderr
     written = [stack.folder / line for line in done.stdout.split()]
-    assert {path.suffix for path in written} == {".html", ".csv"}
+    assert {".html", ".csv"} <= {path.suffix for path in written}
     assert all(path.stat().st_size > 200 for path in written)
