@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from cfa.config import CfaConfig
-from cfa.incident import Evidence, Incident, IncidentEvent, TimelineEntry, Witnesses
+from cfa.incident import Evidence, Incident, IncidentEvent, Notify, TimelineEntry, Witnesses
 from collector.observation import Connection, OperationClass, Outcome, Vantage
 from collector.series import FeedEntry, Reading, Series
 from collector.wire import encode
@@ -78,7 +78,7 @@ class ScriptedJudgement:
         if word in ("trigger", "ticket"):
             severity = "page" if word == "trigger" else "ticket"
             self.known[name] = incident(name, at, severity=severity, paged_at=at if word == "trigger" else None)
-            notify = "trigger" if word == "trigger" else None
+            notify: Notify | None = "trigger" if word == "trigger" else None
             return [IncidentEvent(incident=self.known[name], event="opened", at=at, reason=word, notify=notify)]
         if word == "update":
             return [IncidentEvent(incident=self.known[name], event="updated", at=at, reason=word, notify="update")]
@@ -88,7 +88,7 @@ class ScriptedJudgement:
 
     def _close(self, name: str, at: float) -> IncidentEvent:
         self.known[name] = replace(self.known[name], state="closed", closed_at=at, closed_reason="recovered")
-        notify = "resolve" if self.known[name].severity == "page" else None
+        notify: Notify | None = "resolve" if self.known[name].severity == "page" else None
         return IncidentEvent(incident=self.known[name], event="closed", at=at, reason="recovered", notify=notify)
 
     def tick(self, at: float) -> list[IncidentEvent]:
