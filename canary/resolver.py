@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import random
 import socket
+from functools import lru_cache
 
 from canary import dns_wire
 from canary.classify import rcode_reason
@@ -125,6 +126,7 @@ class Resolver(asyncio.DatagramProtocol):
         self.error_received(exc or ConnectionAbortedError("closed"))
 
 
+@lru_cache(maxsize=256)
 def is_address(host: str) -> bool:
     """Whether ``host`` is an IP address rather than a name."""
     try:

@@ -1,13 +1,14 @@
 """Phases, keys and addresses of the cells."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.config import CanaryConfig, EndpointConfig
 from canary.plan import address_index, cells, goes_on, hosts, key_index, slots, sort_key
-from canary.schedule import Schedule
+from canary.schedule import Schedule, Tick
 
 SIZES = {"cell_count": st.integers(1, 40), "host_count": st.integers(1, 12)}
 
@@ -24,7 +25,7 @@ def test_n_hosts_see_a_cell_every_nth_of_the_cadence(cell_count: int, host_count
     """The slots of one cell over the hosts are exactly evenly spaced."""
     for cell in range(cell_count):
         seen = sorted(slots(cell_count, host_count, rank)[cell] for rank in range(host_count))
-        assert {b - a for a, b in zip(seen, seen[1:], strict=False)} <= {cell_count}
+        assert {b - a for a, b in pairwise(seen)} <= {cell_count}
 
 
 @given(**SIZES)
@@ -80,7 +81,8 @@ def schedule(cadence: float, start: float, patience: float = 2.0) -> Schedule:
 def test_every_intended_probe_is_started_or_counted_as_missed(start: float, steps: list[float], cadence: float) -> None:
     """However the loop stalls, ticks and missed ones together are exactly what was intended, in order, none twice."""
     plan = schedule(cadence, start)
-    now, started, missed = start, [], 0
+    now, missed = start, 0
+    started: list[Tick] = []
     for wait in steps:
         now += wait
         step = plan.step(now)

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import socket
+import time
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -44,10 +48,14 @@ async def world() -> AsyncIterator[tuple[FakeDns, FakeStore, FakeCollector]]:
         yield dns, store, collector
 
 
-async def call(port: int, path: str, body: object = None, method: str | None = None) -> tuple[int, bytes]:
+async def call(
+    port: int, path: str, body: object = None, method: str | None = None, token: str | None = None
+) -> tuple[int, bytes]:
     def ask() -> tuple[int, bytes]:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, method=method)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return answer.status, answer.read()
@@ -169,8 +177,102 @@ async def test_a_sick_host_recuses_itself_and_the_other_does_not() -> None:
             assert asyncio.get_running_loop().time() - began < 2.5
             assert (await call(settings.admin_ports["az1"], "/faults/f1", method="DELETE"))[0] == 200
             assert json.loads((await call(settings.admin_ports["az1"], "/faults"))[1]) == {"faults": []}
+            start = len(collector.batches)
             await collector.until(
-                lambda: collector.batches[-1].host == "az1-canary-1" and not collector.batches[-1].health.recused
-            )  # type: ignore[union-attr]
+                lambda: any(
+                    b.host == "az1-canary-1" and b.health and not b.health.recused for b in collector.batches[start:]
+                )
+            )
         recused = {b.host for b in collector.batches if b.health and b.health.recused}
         assert recused == {"az1-canary-1"}
+
+
+async def test_a_host_with_a_wrong_clock_recuses_itself_and_signs_with_that_clock() -> None:
+    """Twenty minutes of skew show in the signatures and in the host's own verdict; the neighbour is unmoved."""
+    async with world() as (dns, store, collector):
+        settings = config(dns, store, (collector.url,), free_ports(), zones=("az1",))
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            fault = {"kind": "skew", "canary": "az1-canary-2", "seconds": 1200}
+            await call(settings.admin_ports["az1"], "/faults", {"id": "f", "fault": fault})
+            await collector.until(lambda: any(b.health and b.health.recused for b in collector.batches))
+        verdicts = {(b.host, b.health.reasons) for b in collector.batches if b.health and b.health.recused}
+        assert verdicts == {("az1-canary-2", ("clock_offset",))}
+        skewed = [b for b in collector.batches if b.health and b.health.recused][-1]
+        assert 1_190_000 < (skewed.health.clock_offset_ms or 0) < 1_210_000  # type: ignore[union-attr]
+        dates = {dt.datetime.fromisoformat(headers["x-amz-date"]) for _, headers, _ in store.requests}
+        assert max(dates) - min(dates) > dt.timedelta(minutes=19)
+
+
+async def test_a_host_whose_neighbour_zones_never_came_up_believes_itself() -> None:
+    """az2 and az3 have no canary process at all: refused echoes prove that the network works."""
+    async with world() as (dns, store, collector):
+        async with running(config(dns, store, (collector.url,), free_ports())) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            await collector.until(lambda: sum(b.health is not None for b in collector.batches) >= 8)
+        assert not [b for b in collector.batches if b.health and b.health.recused]
+
+
+async def test_a_stalled_process_counts_its_missed_probes_and_blames_nobody() -> None:
+    """Over a second without the processor: unobserved as late or host_lag, recused for lag, not one failure."""
+    async with world() as (dns, store, collector):
+        async with running(config(dns, store, (collector.url,), free_ports())) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            time.sleep(1.3)  # noqa: ASYNC251 - the stall is the point
+            await collector.until(
+                lambda: (
+                    any(b.unobserved for b in collector.batches)
+                    and any(b.health and b.health.recused for b in collector.batches)
+                )
+            )
+        reasons = {u.reason for b in collector.batches for u in b.unobserved}
+        assert "late" in reasons
+        assert reasons <= {"late", "host_lag"}
+        assert not [f for r in collector.readings() for f in r.failures]
+        health = [b.health for b in collector.batches if b.health and b.health.recused]
+        assert health[0].reasons == ("loop_lag",)
+
+
+async def test_a_key_that_moved_is_learned_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When answers contradict the plan, keys are looked for again and every partition is covered."""
+    monkeypatch.setattr("canary.keys.RELEARN_GAP_SECONDS", 0.1)
+    async with world() as (dns, store, collector):
+        settings = config(dns, store, (collector.url,), free_ports(), partitions=2)
+        store.partition_of = lambda pk: f"p{int(pk[-1]) % 2}"  # type: ignore[method-assign]
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            store.partition_of = lambda pk: f"q{int(pk[-1]) // 2 % 2}"  # type: ignore[method-assign]
+            await collector.until(lambda: {"q0", "q1"} <= {r.series.partition for r in collector.readings()})
+            assert {"canary-2"} <= {body["Key"]["pk"]["S"] for name, _, body in store.requests if name == "GetItem"}
+
+
+async def test_a_target_that_does_not_name_partitions_gets_fixed_keys() -> None:
+    """Any DynamoDB-compatible store can be asked: as many keys as partitions, partition unknown."""
+    async with world() as (dns, store, collector):
+        store.says_partition = False
+        async with running(config(dns, store, (collector.url,), free_ports(), partitions=3)) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            await collector.until(lambda: len(collector.readings()) > 10)
+        assert {r.series.partition for r in collector.readings()} == {None}
+        assert len({body["Item"]["pk"]["S"] for name, _, body in store.requests if name == "PutItem"}) == 3
+
+
+async def test_bad_faults_and_strangers_are_refused_with_a_reason(tmp_path: Path) -> None:
+    """No token is 401, an unknown kind or a too large body 4xx, another zone's host 422, a wrong path 404."""
+    token = tmp_path / "token"
+    token.write_text("secret\n")
+    async with world() as (dns, store, collector):
+        settings = config(dns, store, (collector.url,), free_ports(), admin_token_file=token)
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            port, sick = settings.admin_ports["az1"], {"kind": "canary_sick", "canary": "az2-canary-1"}
+            assert (await call(port, "/faults", {"id": "f", "fault": sick}))[0] == 401
+            assert (await call(port, "/faults"))[0] == 401
+            assert (await call(port, "/faults", {"id": "f", "fault": sick}, token="secret"))[0] == 422
+            assert (await call(port, "/faults", {"id": "f", "fault": {"kind": "power_off"}}, token="secret"))[0] == 400
+            assert (await call(port, "/faults", {"id": "f" * 100_000}, token="secret"))[0] == 413
+            assert (await call(port, "/faults/none", method="DELETE", token="secret"))[0] == 404
+            assert (await call(port, "/nothing"))[0] == 404
+            page = (await call(port, "/metrics"))[1]
+            assert b'canary_admin_refused_total{reason="no_token"} 2.0' in page
+            assert "at" in json.loads((await call(port, "/echo"))[1])

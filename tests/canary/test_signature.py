@@ -1,6 +1,6 @@
 """Our Signature Version 4 against botocore's."""
 
-import datetime
+import datetime as dt
 import hashlib
 from unittest import mock
 
@@ -19,7 +19,7 @@ def botocore_authorization(body: bytes, target: str, at: float, region: str) -> 
     request = AWSRequest("POST", "https://dynamodb.local.test:8443/", data=body)
     request.headers["Content-Type"] = "application/x-amz-json-1.0"
     request.headers["X-Amz-Target"] = target
-    now = datetime.datetime.fromtimestamp(at, datetime.UTC)
+    now = dt.datetime.fromtimestamp(at, dt.UTC)
     with mock.patch("botocore.auth.get_current_datetime", return_value=now.replace(tzinfo=None)):
         SigV4Auth(Credentials("AKIDEXAMPLE", "secret/with+signs"), "dynamodb", region).add_auth(request)
     return str(request.headers["Authorization"])

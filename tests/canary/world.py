@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import json
@@ -42,6 +42,7 @@ class FakeDns(asyncio.DatagramProtocol):
         self.port = 0
 
     def answer(self, wire: bytes, *, tcp: bool = False) -> bytes | None:
+        """The response to a query; None for silence."""
         query = dns.message.from_wire(wire)
         name, kind = query.question[0].name, query.question[0].rdtype
         response = dns.message.make_response(query)
@@ -53,11 +54,7 @@ class FakeDns(asyncio.DatagramProtocol):
         elif self.mode == "nxdomain":
             response.set_rcode(dns.rcode.NXDOMAIN)
         elif self.mode == "garbage":
-            return (
-                wire[:2] + bytes([wire[2] | 0x80]) + wire[3:] + b"\xff" * 3
-                if False
-                else wire[:2] + b"\x80" + wire[3:7] + b"\x09" + wire[8:]
-            )
+            return wire[:2] + b"\x80" + wire[3:7] + b"\x09" + wire[8:]  # promises nine answers, holds none
         elif self.mode == "truncated" and not tcp:
             response.flags |= dns.flags.TC
         elif self.mode != "empty":
@@ -69,15 +66,18 @@ class FakeDns(asyncio.DatagramProtocol):
         return response.to_wire()
 
     def connection_made(self, transport: Any) -> None:
+        """The socket is bound."""
         self.transport = transport
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
+        """A query over UDP."""
         self.asked += 1
         answer = self.answer(data)
         if answer is not None and self.transport is not None:
             self.transport.sendto(answer, addr)
 
     async def serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A query over TCP."""
         self.asked_tcp += 1
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             wire = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
@@ -130,9 +130,11 @@ class FakeStore:
         self.hook: Callable[[str, dict[str, Any]], Answer | None] = lambda target, body: None
 
     def partition_of(self, pk: str) -> str:
+        """Where a key lies."""
         return f"p{hashlib.sha256(pk.encode()).digest()[0] % self.partitions}"
 
     def answer(self, address: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Status, headers and body for one request."""
         parameters = json.loads(body)
         target = headers["x-amz-target"].rsplit(".", 1)[-1]
         self.requests.append((target, headers, parameters))
@@ -152,6 +154,7 @@ class FakeStore:
         return 200, self.headers(address, key[0], out), out
 
     def headers(self, address: str, pk: str, body: bytes) -> dict[str, str]:
+        """What a router says beside the body."""
         zone = f"az{address.rsplit('.', 1)[-1]}"
         crc = zlib.crc32(body) + (1 if self.mode == "bad_crc" else 0)
         said = {
@@ -166,6 +169,7 @@ class FakeStore:
         return said
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client's connection."""
         self.connections += 1
         self.writers.add(writer)
         address = writer.get_extra_info("sockname")[0]
@@ -229,6 +233,7 @@ class FakeCollector:
         self._seen: set[tuple[str, str, int]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client's connection."""
         try:
             while True:
                 _, headers, body = await read_request(reader)
@@ -249,6 +254,7 @@ class FakeCollector:
             writer.close()
 
     def take(self, batch: Batch) -> None:
+        """Keep a batch; a second arrival only in ``arrivals``."""
         self.arrivals.append(batch)
         identity = (batch.host, batch.boot, batch.sequence)
         if identity not in self._seen:
@@ -257,6 +263,7 @@ class FakeCollector:
         self.arrived.set()
 
     def readings(self) -> list[Reading]:
+        """All readings so far."""
         return [reading for batch in self.batches for reading in batch.readings]
 
     async def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -302,7 +309,7 @@ def certificate(folder: Path, *, days: float = 1.0, hosts: tuple[str, ...] = (HO
     """A server context with a certificate that ends in ``days`` (may be negative), and the file of its authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     alternatives = [x509.IPAddress(ipaddress.ip_address(h)) if h[0].isdigit() else x509.DNSName(h) for h in hosts]
     made = (
         x509.CertificateBuilder()
@@ -310,8 +317,8 @@ def certificate(folder: Path, *, days: float = 1.0, hosts: tuple[str, ...] = (HO
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=10))
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_before(now - dt.timedelta(days=10))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
