@@ -1,7 +1,7 @@
 """One request on its way through an operation: what it may use, and what it leaves behind for headers and metrics (pure)."""
 
-import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from cluster.errors import ApiError
@@ -16,7 +16,7 @@ class Call:
     region: str
     account: str
     now: Callable[[], float]
-    gate: asyncio.Semaphore
+    gate: AbstractAsyncContextManager[object]
     host: str = ""
     body_bytes: int = 0
     table: str = ""

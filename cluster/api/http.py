@@ -3,13 +3,10 @@
 import asyncio
 import functools
 import ssl
-from collections.abc import Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from cluster import certificates
 from cluster.api.connection import Connections, Limits
 from cluster.api.front import Front
 from cluster.api.injection import FrontFaults, NoFaults
@@ -89,16 +86,3 @@ def installed_version() -> str:
         return version("fivenines")
     except PackageNotFoundError:
         return "unknown"
-
-
-def front_of(
-    config: ClusterConfig, topology: Topology
-) -> Callable[[Router, Store, FrontFaults], Coroutine[Any, Any, None]]:
-    """What a zone process calls for each of its routers: serves until cancelled, with HTTPS. Makes missing certificates."""
-    paths = certificates.ensure(config, topology)
-
-    def front(router: Router, store: Store, faults: FrontFaults) -> Coroutine[Any, Any, None]:
-        tls = certificates.server_context(paths, topology, faults)
-        return serve_router(router, store, config, topology, faults=faults, tls=tls)
-
-    return front

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+MAX_TABLES = 500
+"""More tables than this share the label "": whoever creates tables must not be able to fill the memory."""
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -28,11 +30,17 @@ class RouterMetrics:
         )
         self.connections = Gauge("store_connections", "Connections that are open", registry=registry)
         Gauge("store_build_info", "Always 1", ("version",), registry=registry).labels(version).set(1)
+        self._tables = {""}
         self._counters: dict[tuple[str, str, str, str], Counter] = {}
         self._histograms: dict[tuple[str, str], Histogram] = {}
 
     def answered(self, table: str, operation: str, endpoint: str, outcome: str, seconds: float) -> None:
         """A request was answered after ``seconds``; ``table`` must exist or be ""."""
+        if table not in self._tables:
+            if len(self._tables) < MAX_TABLES:
+                self._tables.add(table)
+            else:
+                table = ""
         labels = (table, operation, endpoint, outcome)
         counter = self._counters.get(labels)
         if counter is None:

@@ -11,8 +11,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from prometheus_client import CollectorRegistry
 
 from cluster.api.connection import Limits
+from cluster.api.metrics import MAX_TABLES, RouterMetrics
 from tests.cluster.front_world import ACCESS_KEY_ID, SECRET, create, serving
 
 LIMITS = Limits(connections=20, idle_seconds=2.0, receive_seconds=1.0, large_bodies_bytes=24 * 1024 * 1024)
@@ -282,3 +284,14 @@ def test_request_ids_differ(world):
     ids = {ask(world, unsigned())[1]["x-amzn-requestid"] for _ in range(5)}
     assert len(ids) == 5
     assert uuid.uuid4().hex not in ids
+
+
+def test_many_tables_do_not_fill_the_metrics():
+    """Tables beyond a bound are counted together."""
+    registry = CollectorRegistry()
+    metrics = RouterMetrics(registry, version="0")
+    for number in range(2 * MAX_TABLES):
+        metrics.answered(f"t{number}", "write", "standard", "success", 0.001)
+    labels = {"operation": "write", "endpoint": "standard", "outcome": "success"}
+    assert registry.get_sample_value("store_requests_total", labels | {"table": "t0"}) == 1
+    assert registry.get_sample_value("store_requests_total", labels | {"table": ""}) == MAX_TABLES + 1
