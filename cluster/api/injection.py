@@ -1,4 +1,4 @@
-"""What the front asks of the installed faults (pure). The zone process answers; :class:`NoFaults` is a healthy store."""
+"""What the front asks of the installed faults (shell: a healthy store asks the machine's clock). The zone process answers; :class:`NoFaults` is a healthy store."""
 
 import time
 from typing import Protocol
