@@ -15,8 +15,9 @@ help:  ## this list
 up: .venv/run.ok  ## the whole loop on this machine; Ctrl-C ends it
 	@exec $(BIN)/fivenines up
 
-test: .venv/dev.ok  ## everything proved
-	@exec $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+test: .venv/dev.ok  ## everything proved: the rooms side by side, then the whole stack by itself
+	@$(BIN)/python -m pytest -q -n 2 -m "not end_to_end" $(ARGS)
+	@$(BIN)/python -m pytest -q -m end_to_end $(ARGS)
 
 lint: .venv/dev.ok  ## style, types, house rules
 	$(BIN)/ruff check .

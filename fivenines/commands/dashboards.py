@@ -12,7 +12,7 @@ app = typer.Typer(help="Grafana dashboards as code.\n\nExample: fivenines dashbo
 
 @app.command()
 def build(out: Annotated[Path, typer.Option("--out", help="Where to.")] = Path("dashboards/generated")) -> None:
-    """Write the dashboards' JSON and the provisioning files.
+    """Write the dashboards as JSON; dashboards/provisioning has the files that let Grafana and Prometheus find them.
 
     Example: fivenines dashboards build --out dashboards/generated
     """
