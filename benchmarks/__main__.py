@@ -1,0 +1,33 @@
+"""``make bench``: run all benchmarks, or the named ones; a table on standard output and a JSON file each."""
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import canary_probe, judgement_step, wire_decode
+from benchmarks.figures import Result
+
+BENCHMARKS: dict[str, Callable[[], Result]] = {
+    "wire-decode": wire_decode.run,
+    "judgement-step": judgement_step.run,
+    "canary-probe": canary_probe.run,
+}
+
+
+def main(names: list[str]) -> int:
+    """Exit status 2 for an unknown name."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there is: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    for name in names or BENCHMARKS:
+        print(f"{name} …", file=sys.stderr)
+        result = BENCHMARKS[name]()
+        result.write()
+        figures = "  ".join(f"{key} {value:.4g}" for key, value in result.figures.items())
+        ratio = f"{result.ratio:.2f} ×" if result.ratio is not None else "–"
+        print(f"{result.name:<16} {ratio:>10}  against {result.against}\n{'':<16} {'':>10}  {figures}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
