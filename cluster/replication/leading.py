@@ -78,6 +78,11 @@ def lead_on(s: State, at: float) -> None:
 
 def _heartbeat(s: State, lead: Leadership, at: float) -> None:
     lead.next_heartbeat = at + s.timing.heartbeat_seconds
+    _tell_committed(s, at)
+
+
+def _tell_committed(s: State, at: float) -> None:
+    """A heartbeat out of turn leaves the timer alone: what is looked at with every regular one must not starve under steady writes."""
     message = Heartbeat(s.ballot, at, s.committed, s.log.last)
     for peer in s.peers:
         s.send(peer, message)
@@ -215,7 +220,7 @@ def advance(s: State, lead: Leadership, at: float) -> None:
         lsn, proposal = lead.pending.popleft()
         s.effects.append(Accepted(proposal, lsn))
     if chosen == s.log.last:
-        _heartbeat(s, lead, at)
+        _tell_committed(s, at)
 
 
 # --- leaving office ------------------------------------------------------------------------------------------------------

@@ -68,8 +68,11 @@ class Disk:
         """What a restarted node reads."""
         if not self.used:
             return None
-        entries = tuple(self.entries[lsn] for lsn in range(self.first, self.last + 1))
-        return Recovered(self.promised, self.committed, entries, self.first, self.applied)
+        # A table that was checkpointed ahead of the WAL (others were the quorum) leaves a hole below ``applied`` in it.
+        whole = all(lsn in self.entries for lsn in range(self.first, self.applied + 1))
+        first = self.first if whole else self.applied + 1
+        entries = tuple(self.entries[lsn] for lsn in range(first, self.last + 1))
+        return Recovered(self.promised, self.committed, entries, first, self.applied)
 
     def holds(self, lsn: int) -> bool:
         """Whether the write at ``lsn`` survives here."""
