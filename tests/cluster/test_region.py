@@ -137,3 +137,16 @@ async def test_a_zone_that_was_away_too_long_gets_a_snapshot(make_region, monkey
         await region.kill(zone)
     await region.start()
     assert await all_read(region, before | after, zone="az2")
+
+
+async def test_eventual_reads_are_fresh_in_a_healthy_region(region):
+    """What was written is seen by eventual reads everywhere within a few milliseconds, not at the next heartbeat."""
+    lags = []
+    for number in range(20):
+        await region.put("fresh", str(number))
+        started = time.monotonic()
+        for zone in region.config.zones:
+            while await region.get("fresh", zone=zone, strong=False) != str(number):
+                await asyncio.sleep(0.002)
+        lags.append(time.monotonic() - started)
+    assert sorted(lags)[len(lags) // 2] < 0.05
