@@ -13,8 +13,10 @@ from cfa.config import CfaConfig
 from cfa.docket import Docket
 from cfa.incident import Incident, IncidentEvent
 from cfa.intake import Intake
+from cfa.masked import Masked
 from cfa.policy import (
     BLIND_SECONDS,
+    CANARIES_WELL_SECONDS,
     EPISODE_GAP_SECONDS,
     EVALUATION_SECONDS,
     SCAN_LEAD_SECONDS,
@@ -39,6 +41,7 @@ class Judgement:
         self.witnesses = Witnesses()
         self.servers = ServersView()
         self.docket = Docket()
+        self.masked = Masked(config.region, self.intake.objective, config.false_pages_per_year)
         self.at = 0.0
         self.evaluated_at = 0.0
         self.canary_at: float | None = None
@@ -46,6 +49,7 @@ class Judgement:
         self.episode_at: float | None = None
         self.is_blind = False
         self.looked_at_sequence = 0
+        self.last_failure_at: float | None = None
 
     def step(self, entry: FeedEntry) -> list[IncidentEvent]:
         """Takes one entry in; the incident events that follow from it, in order."""
@@ -56,7 +60,8 @@ class Judgement:
             self._hear(entry)
         else:
             self.servers.take(entry)
-        return [*self._look(self.at), *self._evaluate()]
+            self.masked.take(entry)
+        return [*self._look(self.at), *self._evaluate(), *self._unmask()]
 
     def tick(self, at: float) -> list[IncidentEvent]:
         """Nothing arrived until ``at``: data grow stale, which is INSUFFICIENT_DATA and never an incident by itself."""
@@ -65,6 +70,7 @@ class Judgement:
     def incidents(self) -> list[Incident]:
         """Open incidents and those closed lately, newest first."""
         found = [c.incident for c in (*self.docket.open, *self.docket.closed) if c.incident is not None]
+        found += [i for i in (self.masked.incident, *self.masked.closed) if i is not None]
         return sorted(found, key=lambda i: (i.opened_at, i.id), reverse=True)
 
     def status(self, at: float) -> dict[str, object]:
@@ -88,7 +94,7 @@ class Judgement:
             "availability": self.availability(at),
             "recused": self.witnesses.view(),
             "targets": targets_view(self.servers),
-            "incidents_open": len(self.docket.open),
+            "incidents_open": len(self.docket.open) + (self.masked.incident is not None),
             "false_pages_per_year": self.config.false_pages_per_year,
         }
 
@@ -120,7 +126,7 @@ class Judgement:
         if failed is not None and failed != self.failed_at:
             if self.failed_at is None or failed - self.failed_at > EPISODE_GAP_SECONDS or self.episode_at is None:
                 self.episode_at = min((f.at for r in entry.readings for f in r.failures), default=failed)
-            self.failed_at = failed
+            self.failed_at = self.last_failure_at = failed
 
     def _examine(self, health: Health) -> None:
         if self.witnesses.health(health, self.at):
@@ -203,6 +209,13 @@ class Judgement:
         if any(event.event == "closed" for event in events):
             self._settle()
         return events
+
+    def _unmask(self) -> list[IncidentEvent]:
+        """What the servers alone see, as long as canaries are heard and are well."""
+        if self.is_blind or self.canary_at is None:
+            return []
+        lately = self.last_failure_at is not None and self.at - self.last_failure_at < CANARIES_WELL_SECONDS
+        return self.masked.evaluate(self.at, canaries_well=not (lately or self.docket.open))
 
     def _explain(self, scene: Scene) -> tuple[Scan | None, tuple[Explanation, ...]]:
         scan = scene.scan(self.docket.explained(scene), self.docket.favoured)

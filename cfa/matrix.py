@@ -90,7 +90,12 @@ class Matrix:
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
-        return {"cells": list(self.cells), "last_at": list(self.last_at), "second": self._second, "slots": pack(self._slots)}
+        return {
+            "cells": list(self.cells),
+            "last_at": list(self.last_at),
+            "second": self._second,
+            "slots": pack(self._slots),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Takes a :meth:`state` back."""

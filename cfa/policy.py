@@ -110,6 +110,15 @@ AFTERMATH_SECONDS = 60.0
 AFTERMATH_SUSTAINED_SECONDS = 20.0
 """… unless it goes on for so long."""
 
+MASKED_SUSTAINED_SECONDS = 10.0
+"""Servers that fail requests for so long while every canary is well are worth a ticket: longer than a fail-over."""
+
+MASKED_OVER_SECONDS = 60.0
+"""That ticket closes when the servers have counted no failure for so long."""
+
+CANARIES_WELL_SECONDS = 30.0
+"""Canaries are well when none has seen a failure for so long."""
+
 KEEP_CLOSED_SECONDS = 3_600.0
 """How long closed incidents are remembered here (the shell's store keeps them for good)."""
 

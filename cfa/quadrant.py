@@ -10,7 +10,7 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cfa.incident import Servers, Side
@@ -21,6 +21,9 @@ REMEMBERED_SECONDS = 60.0
 BAD_COUNT_AT_LEAST = 3
 BAD_PART_OF_CLIENTS = 0.25
 """Servers are bad when they count at least this part of the failures that the canaries saw in the same minute."""
+
+WELL_AFTER_SECONDS = 2.5
+"""Servers are well only by a scrape this long after the first failure: an earlier one speaks mostly of before."""
 
 BEFORE_SERVERS = frozenset({str(Phase.DNS), str(Phase.TLS)})
 """Phases that fail before a server can count a request."""
@@ -36,6 +39,7 @@ class Counted:
     endpoint: str | None
     table: str
     partition: str | None
+    by_router: bool
     good: int
     bad: int
 
@@ -46,6 +50,7 @@ class ServersView:
     def __init__(self) -> None:
         self.targets: dict[str, TargetState] = {}
         self.counted: deque[Counted] = deque()
+        self.heard_at: dict[str, float] = {}
 
     def take(self, entry: FeedEntry) -> None:
         """Takes what a scrape brought: states of targets, and counts when it is of the server vantage."""
@@ -55,8 +60,12 @@ class ServersView:
             s, counts = reading.series, reading.counts
             bad = sum(n for outcome, n in counts.items() if outcome.is_bad)
             target = s.router or s.node or s.host
+            self.heard_at[target] = entry.received_at
             good = counts.get(Outcome.SUCCESS, 0)
-            self.counted.append(Counted(entry.received_at, target, s.zone, s.endpoint, s.table, s.partition, good, bad))
+            by_router = s.node is None
+            self.counted.append(
+                Counted(entry.received_at, target, s.zone, s.endpoint, s.table, s.partition, by_router, good, bad)
+            )
 
     def forget(self, at: float) -> None:
         """Drops counts older than a minute."""
@@ -65,7 +74,7 @@ class ServersView:
 
     def about(self, scope: Mapping[str, str], since: float, client_failures: int) -> Servers:
         """What the servers within ``scope`` say of the time after ``since``; old words say nothing."""
-        asked = [t for t in self.targets.values() if t.at > since and _is_asked(t, scope)]
+        asked = [t for t in self._latest() if t.at > since and _is_asked(t, scope)]
         if not asked:
             return Servers(verdict="unknown", detail="not scraped since")
         silent = sorted(t.target for t in asked if not t.up)
@@ -73,20 +82,38 @@ class ServersView:
             return Servers(
                 verdict="silent", detail=f"{_some(silent)} {'does' if len(silent) == 1 else 'do'} not answer"
             )
-        counted = [c for c in self.counted if c.at > since and _matches(c, scope)]
-        bad, valid = sum(c.bad for c in counted), sum(c.bad + c.good for c in counted)
+        bad, valid = self._counts(scope, since)
         detail = (
             f"{len(asked) - len(silent)} of {len(asked)} answer; by their own count {bad} of {valid} requests failed"
         )
-        is_bad = bad >= max(BAD_COUNT_AT_LEAST, BAD_PART_OF_CLIENTS * client_failures)
-        return Servers(verdict="bad" if is_bad else "ok", detail=detail)
+        if bad >= max(BAD_COUNT_AT_LEAST, BAD_PART_OF_CLIENTS * client_failures):
+            return Servers(verdict="bad", detail=detail)
+        known = any(t.at >= since + WELL_AFTER_SECONDS for t in asked)
+        return Servers(verdict="ok" if known else "unknown", detail=detail)
+
+    def _counts(self, scope: Mapping[str, str], since: float) -> tuple[int, int]:
+        """Failed and valid requests by routers' or by nodes' count, whichever knows of more failures: never their sum."""
+        views = []
+        for by_router in (True, False):
+            mine = [c for c in self.counted if c.by_router is by_router and c.at > since and _matches(c, scope)]
+            views.append((sum(c.bad for c in mine), sum(c.bad + c.good for c in mine)))
+        return max(views)
+
+    def _latest(self) -> list[TargetState]:
+        """Every target as last heard of: who brings counts is up, though nobody says so again until it changes."""
+        found = []
+        for name, state in sorted(self.targets.items()):
+            heard = self.heard_at.get(name, 0.0)
+            found.append(replace(state, up=True, at=heard) if heard > state.at else state)
+        return found
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
-        return {"targets": list(self.targets.values()), "counted": list(self.counted)}
+        return {"targets": list(self.targets.values()), "counted": list(self.counted), "heard_at": dict(self.heard_at)}
 
-    def load(self, targets: list[TargetState], counted: list[Counted]) -> None:
+    def load(self, targets: list[TargetState], counted: list[Counted], heard_at: dict[str, float]) -> None:
         """Takes a :meth:`state` back."""
+        self.heard_at = heard_at
         self.targets = {t.target: t for t in targets}
         self.counted = deque(counted)
 
@@ -115,7 +142,7 @@ def _matches(counted: Counted, scope: Mapping[str, str]) -> bool:
     name = scope.get("router") or scope.get("node")
     if name is not None and counted.target != name:
         return False
-    if "endpoint" in scope and counted.endpoint not in (None, scope["endpoint"]):
+    if "endpoint" in scope and counted.endpoint != scope["endpoint"]:
         return False
     if "table" in scope and counted.table != scope["table"]:
         return False

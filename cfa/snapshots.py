@@ -16,8 +16,17 @@ from collector.series import TargetState
 if TYPE_CHECKING:
     from cfa.judgement import Judgement
 
-VERSION = 1
-SCALARS = ("at", "evaluated_at", "canary_at", "failed_at", "episode_at", "is_blind", "looked_at_sequence")
+VERSION = 2
+SCALARS = (
+    "at",
+    "evaluated_at",
+    "canary_at",
+    "failed_at",
+    "episode_at",
+    "is_blind",
+    "looked_at_sequence",
+    "last_failure_at",
+)
 
 
 def dump(judgement: "Judgement") -> bytes:
@@ -42,6 +51,7 @@ def dump(judgement: "Judgement") -> bytes:
             "heard_at": witnesses.heard_at,
             "returned_at": witnesses.returned_at,
             "servers": judgement.servers.state(),
+            "masked": judgement.masked.state(),
         }
     )
 
@@ -76,9 +86,10 @@ def _load(judgement: "Judgement", state: dict[str, Any]) -> None:
     witnesses.recused = {r.host: r for r in msgspec.convert(state["recused"], list[Recused])}
     witnesses.zones, witnesses.heard_at = state["zones"], state["heard_at"]
     witnesses.returned_at = state["returned_at"]
+    judgement.masked.load(state["masked"])
     servers = state["servers"]
     targets = msgspec.convert(servers["targets"], list[TargetState])
-    judgement.servers.load(targets, msgspec.convert(servers["counted"], list[Counted]))
+    judgement.servers.load(targets, msgspec.convert(servers["counted"], list[Counted]), servers["heard_at"])
 
 
 def _counter(kind: type, value: Any) -> Any:

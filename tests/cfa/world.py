@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from collector.observation import Connection, Observation, OperationClass, Outcome, Phase, Vantage
@@ -79,6 +79,7 @@ class World:
     down: list[tuple[float, float, str]] = field(default_factory=list)
     recusals: list[tuple[float, float, str]] = field(default_factory=list)
     scraping: bool = True
+    masked: list[tuple[float, float, str]] = field(default_factory=list)
     outage: tuple[float, float] | None = None
 
     def during(self, start: float, seconds: float, fault: Fault) -> None:
@@ -123,7 +124,8 @@ class World:
             attempt = self._attempt(at, host, cells[k % len(cells)], k // len(cells) + k, rng)
             answer = self._answer(attempt, rng)
             routed = answer is None or answer.router
-            if routed and (answer is None or answer.phase not in (Phase.TCP, Phase.TLS)):
+            throttled = answer is not None and answer.outcome is Outcome.THROTTLED
+            if routed and not throttled and (answer is None or answer.phase not in (Phase.TCP, Phase.TLS)):
                 served[(int(at // 2) * 2, attempt.router, attempt.endpoint, answer is None)] += 1
             if answer is None:
                 good.setdefault(int(at), Counter())[self._series(attempt, None)] += 1
@@ -218,6 +220,8 @@ class World:
                 endpoint=endpoint,
                 router=name,
             )
+            if any(s <= at < e and n == name for s, e, n in self.masked) and endpoint == ENDPOINTS[0]:
+                series, counts = replace(series, table="orders"), {Outcome.SUCCESS: 20, Outcome.SERVER_FAULT: 4}
             if counts:
                 yield Reading(series=series, at=int(START) + at, counts=counts)
 
@@ -303,6 +307,11 @@ def wrong_answers(world: World, start: float, seconds: float, partition: str) ->
     )
 
 
+def only_servers_see(world: World, start: float, seconds: float, router: str) -> None:
+    """A router fails requests for a table that no canary asks for."""
+    world.masked.append((start, start + seconds, router))
+
+
 def collector_down(world: World, start: float, seconds: float) -> None:
     """What is sent meanwhile arrives afterwards, all at once."""
     world.outage = (start, start + seconds)
@@ -327,6 +336,7 @@ FAULTS = {
         zone_of_observers_sick,
         throttled,
         wrong_answers,
+        only_servers_see,
         collector_down,
         canaries_down,
     )
