@@ -12,6 +12,9 @@ import msgspec
 
 from cfa.incident import Incident, IncidentEvent
 
+REMEMBERED = 1000
+"""More than can be open, or closed and still able to return, at a time."""
+
 Kind = Literal["trigger", "update", "resolve", "ticket"]
 
 LOG = "log"
@@ -66,7 +69,11 @@ def alert_labels(incident: Incident, region: str) -> dict[str, str]:
 
 
 class Notices:
-    """Turns incident events into notices; remembers how many of each kind every open incident has had."""
+    """Turns incident events into notices; remembers how many of each kind every incident has had.
+
+    A closed incident is remembered too: it may return, and its next trigger must not have the number of its first, or
+    it would be taken for one that has been told. Only the newest ``REMEMBERED`` are kept.
+    """
 
     def __init__(self, destinations: tuple[str, ...], region: str) -> None:
         self._destinations = destinations
@@ -75,17 +82,17 @@ class Notices:
         self._labels: dict[str, dict[str, str]] = {}
 
     def plan(self, event: IncidentEvent) -> tuple[Notice, ...]:
-        """The notices that follow from one event, one per destination; forgets an incident when it closes."""
+        """The notices that follow from one event, one per destination."""
         kind = _kind(event)
-        planned = self._numbered(event, kind) if kind is not None else ()
-        if event.event == "closed":
-            self._counts.pop(event.incident.id, None)
-            self._labels.pop(event.incident.id, None)
-        return planned
+        return self._numbered(event, kind) if kind is not None else ()
 
     def _numbered(self, event: IncidentEvent, kind: Kind) -> tuple[Notice, ...]:
         incident = event.incident
         counts = self._counts.setdefault(incident.id, Counter())
+        while len(self._counts) > REMEMBERED:
+            oldest = next(iter(self._counts))
+            del self._counts[oldest]
+            self._labels.pop(oldest, None)
         counts[kind] += 1
         labels = alert_labels(incident, self._region)
         if kind != "ticket":  # the ticket's labels would freeze the severity before the page

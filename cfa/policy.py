@@ -89,11 +89,9 @@ CLEAR_CONFIDENCE = 0.01
 CLEAR_FLOOR = 0.01
 """p_clear is at least this, else a tenth of the share that failed. [alarms]"""
 
-QUIET_SECONDS = 8.0
-"""Shortest time without failure before an incident closes."""
-
-QUIET_AFTER_REOPEN_SECONDS = 60.0
-"""The same for one that has come back after its close: doubled with each return, so that flapping pages once or twice."""
+QUIET_SECONDS: tuple[float, ...] = (8.0, 15.0, 25.0, 60.0, 120.0)
+"""Shortest time without failure before an incident closes; longer each time the same scope fails again soon after its
+close, so that flapping pages a few times and is then one long incident."""
 
 QUIET_MOST_SECONDS = 170.0
 """An incident without failures for so long, and with any success, closes however few the attempts."""
@@ -101,8 +99,9 @@ QUIET_MOST_SECONDS = 170.0
 VANISHED_SECONDS = 60.0
 """An incident whose attempts have vanished (a router taken out of DNS) closes after this, if the region is well."""
 
-REOPEN_SECONDS = 300.0
-"""The same scope within this time after the close is the old incident."""
+RETURN_SECONDS = 60.0
+"""The same scope failing again within this time after the close is a return. It is a new incident all the same: whoever
+was told "it is over" must be told anew, with the figures of now."""
 
 AFTERMATH_SECONDS = 60.0
 """What the storage layer suffers this shortly after a greater incident belongs to it …"""

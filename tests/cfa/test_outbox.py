@@ -212,6 +212,19 @@ def test_only_pages_wake_people() -> None:
     assert planned("ticket", "updated") == planned("watch", "opened") == []
 
 
+def test_an_incident_that_comes_back_pages_again() -> None:
+    """The trigger after a resolve has a number of its own, so the outbox does not take it for the one already told."""
+    planner = Notices(("log",), "local")
+
+    def notice(event: str, notify: str) -> Notice:
+        change = IncidentEvent(incident=incident("a"), event=event, at=EPOCH, reason="x", notify=notify)  # type: ignore[arg-type]
+        (one,) = planner.plan(change)
+        return one
+
+    first, resolve, second = notice("paged", "trigger"), notice("closed", "resolve"), notice("paged", "trigger")
+    assert (first.n, resolve.n, second.n) == (1, 1, 2)
+
+
 def test_damaged_memory_is_refused() -> None:
     """Notices cannot be restored from bytes that are not theirs."""
     with pytest.raises(ValueError, match="damaged"):
