@@ -11,16 +11,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from cfa.policy import REOPEN_SECONDS
 from fivenines.config import Config
 from fivenines.control import ControlClient, NotRunning
-from fivenines.drills import Scenario, ScheduledFault, Seen, Verdict, describe, judge, lived_since, pick
+from fivenines.drills import Scenario, ScheduledFault, Seen, Verdict, judge, pick
 from fivenines.judgement_client import JudgementClient, Unreachable
 from fivenines.stack import running
 
 Progress = Callable[[str], None]
 POLL_SECONDS = 0.25
-BASELINE_PATIENCE_SECONDS = REOPEN_SECONDS + 60.0
+BASELINE_PATIENCE_SECONDS = 90.0
 BASELINE_SECONDS = 5.0
 SETTLE_SECONDS = 20.0
 """After the last fault is gone, a drill that expects nobody to be paged watches this much longer."""
@@ -64,15 +63,15 @@ class Watch:
 
     def _ask(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
         judgement = self._judgement
-        lives = (lived_since(incident, self._since) for incident in judgement.incidents("all", self._since))
-        return judgement.status(), [life for life in lives if life], judgement.pages(self._since)
+        incidents = [i for i in judgement.incidents("all", self._since) if i["opened_at"] >= self._since]
+        return judgement.status(), incidents, judgement.pages(self._since)
 
 
 async def run(
     scenario: Scenario, control: ControlClient, judgement: JudgementClient, *, seed: int, progress: Progress
 ) -> Verdict:
     """Wait for a calm stack, break it as the scenario says, watch, judge. Every fault is taken away again, whatever happens."""
-    await _baseline(scenario, judgement, progress)
+    await _baseline(judgement, progress)
     watch = Watch(judgement, time.time())
     faults = _Faults(scenario, control, progress)
     started = time.monotonic()
@@ -94,11 +93,11 @@ async def run(
     return judge(scenario, seen, seed=seed)
 
 
-async def _baseline(scenario: Scenario, judgement: JudgementClient, progress: Progress) -> None:
+async def _baseline(judgement: JudgementClient, progress: Progress) -> None:
     """Until nothing is wrong for some seconds: what went before must not be blamed on the drill."""
     deadline, calm_since, told = time.monotonic() + BASELINE_PATIENCE_SECONDS, None, False
     while True:
-        trouble = await asyncio.to_thread(lambda: _trouble(judgement) or _remembered(scenario, judgement))
+        trouble = await asyncio.to_thread(_trouble, judgement)
         now = time.monotonic()
         calm_since = None if trouble else (calm_since or now)
         if calm_since is not None and now - calm_since >= BASELINE_SECONDS:
@@ -123,18 +122,6 @@ def _trouble(judgement: JudgementClient) -> str | None:
     for what, names in (("open", [i["summary"] for i in opened]), ("silent", silent), ("recused", recused)):
         if names:
             return f"{what}: {', '.join(names)}"
-    return None
-
-
-def _remembered(scenario: Scenario, judgement: JudgementClient) -> str | None:
-    """An incident of the expected scope that has just closed: failing again it would be the same one, and close less easily."""
-    expected = scenario.expect.incident
-    if expected == "none":
-        return None
-    since = time.time() - REOPEN_SECONDS
-    for incident in judgement.incidents("closed", since):
-        if incident["scope"] == expected.scope and incident["closed_at"] > since:
-            return f"the last incident of {describe(expected.scope)} is still remembered, for {incident['closed_at'] - since:.0f} s"
     return None
 
 

@@ -138,24 +138,6 @@ class Verdict:
         return asdict(self)
 
 
-def lived_since(incident: dict[str, Any], since: float) -> dict[str, Any] | None:
-    """The part of an incident's life from ``since`` on; None when nothing of it is left.
-
-    An incident that comes back soon after its close is the old one again; a drill speaks of this return only.
-    """
-    if incident["opened_at"] >= since:
-        return incident
-    later = [entry for entry in incident["timeline"] if entry["at"] >= since]
-    if not later:
-        return None
-    paged = [entry["at"] for entry in later if entry["event"] == "paged"]
-    return incident | {
-        "opened_at": later[0]["at"],
-        "paged_at": paged[0] if paged else None,
-        "severity": "page" if paged else "ticket",
-    }
-
-
 def judge(scenario: Scenario, seen: Seen, *, seed: int) -> Verdict:
     """Whether what was seen is what the scenario expects, and why not."""
     expected = scenario.expect.incident

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fivenines.drills import Scenario, ScenarioError, Seen, judge, lived_since, parse
+from fivenines.drills import Scenario, ScenarioError, Seen, judge, parse
 from fivenines.scenario_files import named, names
 
 ZONE = """
@@ -141,22 +141,3 @@ def test_a_wrong_scenario_says_what_would_be_right(text: str, reason: str) -> No
         parse(text, "mine.yaml")
     assert reason in str(caught.value)
     assert str(caught.value).startswith("mine.yaml")
-
-
-def test_of_an_incident_that_has_come_back_a_drill_sees_the_return_only() -> None:
-    """Opened, paged and severity are those since the drill began; an older life is not the drill's."""
-    timeline = [
-        {"at": 50.0, "event": "opened"},
-        {"at": 51.0, "event": "paged"},
-        {"at": 60.0, "event": "closed"},
-        {"at": 102.0, "event": "updated"},
-        {"at": 103.0, "event": "paged"},
-    ]
-    old = incident(opened_at=50.0, paged_at=51.0, timeline=timeline)
-    assert lived_since(old, 200.0) is None
-    back = lived_since(old, 100.0)
-    assert back is not None
-    assert (back["opened_at"], back["paged_at"], back["severity"]) == (102.0, 103.0, "page")
-    quiet = lived_since(incident(opened_at=50.0, timeline=timeline[:4]), 100.0)
-    assert quiet is not None
-    assert (quiet["paged_at"], quiet["severity"]) == (None, "ticket")
