@@ -9,7 +9,6 @@ from cfa.incident import EventName, Notify
 from cfa.policy import (
     CLEAR_CONFIDENCE,
     CLEAR_FLOOR,
-    QUIET_AFTER_REOPEN_SECONDS,
     QUIET_MOST_SECONDS,
     QUIET_SECONDS,
     VANISHED_SECONDS,
@@ -75,9 +74,7 @@ def transition(state: State, signal: Signal, *, paged: bool) -> Transition:
 
 def quiet_needed(returns: int) -> float:
     """Seconds without failure before a close: longer with each return, so that flapping does not page again and again."""
-    if not returns:
-        return QUIET_SECONDS
-    return float(min(QUIET_MOST_SECONDS, QUIET_AFTER_REOPEN_SECONDS * 2 ** (returns - 1)))
+    return QUIET_SECONDS[min(returns, len(QUIET_SECONDS) - 1)]
 
 
 def successes_needed(share: float) -> float:

@@ -145,6 +145,8 @@ def summary(case: Case, scene: Scene, evidence: Evidence, servers: Servers, seen
         head = f"Only {_subject(case, scene)} see {what} fail{fresh}"
     figures = f"{evidence.failures} of {evidence.attempts} attempts ({_percent(evidence.share_low)}–{_percent(evidence.share_high)})"
     parts = [f"{head}: {figures} since {_clock(case.tally.first_failure_at)} UTC"]
+    if case.returns:
+        parts.append(f"back again soon after it was over, {case.returns} time{'s' if case.returns > 1 else ''} now")
     if seen_by.good:
         parts.append(f"not seen by {', '.join(seen_by.good)}")
     if scene.silent:

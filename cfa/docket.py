@@ -1,7 +1,7 @@
 """Which explanations are under alarm: opened, re-scoped, paged, closed, joined (pure).
 
 One incident per explanation. What overlaps an open incident is the same incident, perhaps better understood; what the
-storage layer suffers in its wake belongs to it too; what comes back within minutes is the old one again.
+storage layer suffers in its wake belongs to it too; what comes back soon closes less easily.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cfa.alarm import Signal, State, clear_reason, transition
+from cfa.alarm import Signal, clear_reason, transition
 from cfa.attempts import Rows
 from cfa.case import Case
 from cfa.cube import SIDES
@@ -21,7 +21,8 @@ from cfa.policy import (
     AFTERMATH_SUSTAINED_SECONDS,
     KEEP_CLOSED_SECONDS,
     KINDS,
-    REOPEN_SECONDS,
+    RETENTION_SECONDS,
+    RETURN_SECONDS,
     SCAN_WINDOW_SECONDS,
     STABLE_PAGE_SECONDS,
     STABLE_TICKET_SECONDS,
@@ -74,7 +75,7 @@ class Docket:
         mask = np.zeros(len(scene.rows), np.bool_)
         failed = scene.rows["bad"] > 0
         for case in self.closed:
-            if case.closed_at is not None and case.closed_at >= scene.at - REOPEN_SECONDS:
+            if case.closed_at is not None and case.closed_at >= scene.at - RETENTION_SECONDS:
                 old = failed & (scene.rows["at"] <= case.tally.last_failure_at)
                 if old.any():
                     mask |= old & mask_of(scene.cube, scene.rows["place"], case.node, case.connection, case.side)
@@ -210,9 +211,7 @@ class Docket:
             return []  # a lone witness is recused, or its zone has no other: never an incident of its own
         if self._over(case, scene) is not None:
             return []
-        old = self._returned(case, scene)
-        if old is not None:
-            return self._reopen(old, case, scene)
+        case.returns = self._returns(case, scene)
         case.scoped_at = scene.at
         self.open.append(case)
         return self._apply(case, (Signal(decision.severity), decision.reason, decision.severity), scene)
@@ -234,26 +233,18 @@ class Docket:
         decision = self._decide(case, scene)
         if decision.severity not in ("page", "ticket"):
             return []
-        old = self._returned(case, scene)
-        if old is not None:
-            return self._reopen(old, case, scene)
+        case.returns = self._returns(case, scene)
         self.open.append(case)
         return self._apply(case, (Signal(decision.severity), decision.reason, decision.severity), scene)
 
-    def _returned(self, case: Case, scene: Scene) -> Case | None:
-        for old in self.closed:
-            if old.node == case.node and old.closed_at is not None and scene.at - old.closed_at <= REOPEN_SECONDS:
-                return old
-        return None
-
-    def _reopen(self, old: Case, case: Case, scene: Scene) -> list[IncidentEvent]:
-        """The same scope again soon after its close: the old incident, which now closes less easily."""
-        self.closed.remove(old)
-        self.open.append(old)
-        old.follow(scene.cube, scene.rows, scene.failures)
-        old.connection, old.side, old.state = case.connection, case.side, State.ALARM
-        old.closed_at, old.returns, old.scoped_at = None, old.returns + 1, scene.at
-        return self._tell(old, scene, "updated", "returned", notify=None)
+    def _returns(self, case: Case, scene: Scene) -> int:
+        """How often the same scope has come back soon after its close."""
+        lately = [
+            old
+            for old in self.closed
+            if old.node == case.node and old.closed_at is not None and scene.at - old.closed_at <= RETURN_SECONDS
+        ]
+        return lately[-1].returns + 1 if lately else 0
 
     def _decide(self, case: Case, scene: Scene, rows: Rows | None = None) -> Decision:
         tally = case.tally
@@ -281,13 +272,9 @@ class Docket:
         if not case.paged:
             decision = self._decide(case, scene)
             stable = scene.at - case.scoped_at >= STABLE_PAGE_SECONDS
-            if decision.severity == "page" and stable and self._is_new(case):
+            if decision.severity == "page" and stable:
                 events = self._apply(case, (Signal.PAGE, decision.reason, "page"), scene)
         return events or self._refresh(case, scene)
-
-    def _is_new(self, case: Case) -> bool:
-        """Budget once burned does not page again by itself: after a return, only what fails now."""
-        return case.returns == 0 or case.tally.tail == 0
 
     def _over(self, case: Case, scene: Scene) -> str | None:
         rows = scene.received_since(scene.at - 30)
