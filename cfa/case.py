@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cfa.alarm import State
 from cfa.attempts import Failure, Rows
 from cfa.cube import Cube
-from cfa.incident import Incident, Side
+from cfa.incident import Incident, Servers
 from cfa.materiality import Run, failing_run
 from cfa.scope import mask_of
 
@@ -88,7 +88,7 @@ class Tally:
 class Case:
     """An explanation under alarm, and its incident as last told.
 
-    ``sided`` never goes back from ``both``: servers that are well again have not been well all the time.
+    ``servers`` are at their worst: servers that are well again have not been well all the time.
     """
 
     node: int
@@ -100,7 +100,7 @@ class Case:
     incident: Incident | None = None
     paged: bool = False
     returns: int = 0
-    sided: Side | None = None
+    servers: Servers | None = None
     scoped_at: float = 0.0
     told_at: float = 0.0
     refreshed_at: float = 0.0

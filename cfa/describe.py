@@ -71,7 +71,9 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
     old, tally = case.incident, case.tally
     scope = scope_of(scene.cube.nodes[case.node])
     servers = scene.servers.about(scope, tally.first_failure_at, _failures_lately(case, scene))
-    case.sided = "both" if case.sided == "both" else side_of(servers, tally.phases)
+    if servers.verdict in ("bad", "silent"):
+        case.servers = servers
+    servers = case.servers or servers
     evidence = evidence_of(case, scene)
     highest = severity if old is None else max(old.severity, severity, key=SEVERITY_ORDER.index)
     seen_by = Witnesses(
@@ -85,7 +87,7 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
         scope=scope,
         connection=case.connection,
         operations=operations_of(case),
-        side=case.sided,
+        side=side_of(servers, tally.phases),
         opened_at=scene.at if old is None else old.opened_at,
         first_failure_at=_first_failure(case),
         paged_at=None if old is None else old.paged_at,

@@ -74,11 +74,13 @@ class ServersView:
 
     def about(self, scope: Mapping[str, str], since: float, client_failures: int) -> Servers:
         """What the servers within ``scope`` say of the time after ``since``; old words say nothing."""
-        asked = [t for t in self._latest() if t.at > since and _is_asked(t, scope)]
+        members = [t for t in self._latest() if _is_asked(t, scope)]
+        asked = [t for t in members if t.at > since]
         if not asked:
             return Servers(verdict="unknown", detail="not scraped since")
         silent = sorted(t.target for t in asked if not t.up)
-        if 2 * len(silent) >= len(asked):
+        # Half of all, not of those asked so far: one slow scrape does not make the servers silent.
+        if 2 * len(silent) >= len(members):
             return Servers(
                 verdict="silent", detail=f"{_some(silent)} {'does' if len(silent) == 1 else 'do'} not answer"
             )

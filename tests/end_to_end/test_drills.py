@@ -12,7 +12,7 @@ pytestmark = pytest.mark.end_to_end
 
 POWER_OFF = """
 name: zone-power-off
-faults: [{at: 1s, for: 20s, kind: power_off, zone: az1}]
+faults: [{at: 1s, for: 12s, kind: power_off, zone: az1}]
 expect:
   incident: {scope: {zone: az1}, operations: [read, write], side: both, severity: page, within: 10s}
   pages_at_most: 1
@@ -34,11 +34,11 @@ expect:
 """
 NOBODY = """
 name: nobody-is-woken
-about: A leader crashes, a partition is hot, and a canary host is sick, one after the other.
+about: A leader crashes, a partition is hot, and a canary host is sick, one soon after the other.
 faults:
-  - {at: 1s, for: 10s, kind: crash, node: az1-node-1}
-  - {at: 12s, for: 8s, kind: load, table: orders, key: black-friday, rate: 250}
-  - {at: 20s, for: 8s, kind: canary_sick, canary: az2-canary-1}
+  - {at: 1s, for: 8s, kind: crash, node: az1-node-1}
+  - {at: 5s, for: 8s, kind: load, table: orders, key: black-friday, rate: 250}
+  - {at: 12s, for: 6s, kind: canary_sick, canary: az2-canary-1}
 expect: {incident: none, pages_at_most: 0, recused: [az2-canary-1]}
 """
 
