@@ -3,7 +3,6 @@
 from typing import Any
 
 from cluster.loopback import load_topology
-
 from fivenines import secrets
 from fivenines.config import Config
 from fivenines.wiring import ACCESS_KEY_ID, secrets_dir

@@ -11,7 +11,6 @@ from typing import Any
 
 import cluster.certificates
 from cluster.loopback import load_topology
-
 from cluster.topology import Topology
 from fivenines import control, preflight, secrets
 from fivenines.config import Config
