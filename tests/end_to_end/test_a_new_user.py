@@ -191,4 +191,10 @@ def test_the_weekly_report_comes_from_the_ledger(stack: Any) -> None:
     assert done.returncode == 0, done.stderr
     written = [stack.folder / line for line in done.stdout.split()]
     assert {".html", ".csv"} <= {path.suffix for path in written}
-    assert all(path.stat().st_size > 100 for path in written)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in written}
+    assert all(texts.values())
+    figures = next(text for name, text in texts.items() if name.endswith("figures.csv"))
+    assert len(figures.splitlines()) > 10
+    assert "canary" in figures
+    page = next(text for name, text in texts.items() if name.endswith(".html"))
+    assert f"{year}-W{week:02}" in page
