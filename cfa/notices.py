@@ -13,7 +13,7 @@ import msgspec
 from cfa.incident import Incident, IncidentEvent
 
 REMEMBERED = 1000
-"""More than can be open, or closed and still able to return, at a time."""
+"""Far more than can be open at a time."""
 
 Kind = Literal["trigger", "update", "resolve", "ticket"]
 
@@ -71,8 +71,8 @@ def alert_labels(incident: Incident, region: str) -> dict[str, str]:
 class Notices:
     """Turns incident events into notices; remembers how many of each kind every incident has had.
 
-    A closed incident is remembered too: it may return, and its next trigger must not have the number of its first, or
-    it would be taken for one that has been told. Only the newest ``REMEMBERED`` are kept.
+    A closed incident is remembered too: today's judgement never opens it again, but if one did, a trigger with the
+    number of the first would be taken for one that has been told, and a page lost. Only the newest ``REMEMBERED`` are kept.
     """
 
     def __init__(self, destinations: tuple[str, ...], region: str) -> None:
