@@ -1,28 +1,25 @@
-"""How components reach each other: one connection per pair of zone processes, and none inside a process (shell).
+"""How components reach each other, whether or not a zone's border lies between them (shell).
 
 A component sends to a component by name; where that lives is the hub's business. Faults act here, on the path from sender
-to receiver, whether or not the path has a socket in it.
+to receiver, whether or not the path has a socket in it. Between zones frames are taken by a :class:`Carrier`: connections
+in production, a simulated network in the simulation.
 """
 
 import asyncio
-import contextlib
 import itertools
 import logging
-import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from cluster.connections import Connections
 from cluster.frames import BadFrame, Frame, FrameKind
-from cluster.link import Link
 from cluster.ports import ErrorKind
 from cluster.routing.messages import Body, Refused
-from cluster.topology import Address, Topology
+from cluster.topology import Topology
 
 logger = logging.getLogger("cluster")
 
-LIFE_SIGN_SECONDS = 1.0
-SILENCE_SECONDS = 3.0
 MAX_SERVING = 1024
 """Asks that one component serves at the same time; more are refused."""
 MAX_HELD = 10_000
@@ -45,6 +42,26 @@ class Paths(Protocol):
 
     def severed(self, sender: str, receiver: str) -> bool:
         """Whether nothing passes from ``sender`` to ``receiver``."""
+        ...
+
+
+class Carrier(Protocol):
+    """What takes frames from one zone to the others, each at most once, or loses them."""
+
+    def bind(self, arrive: Callable[[Frame], None], lost: Callable[[str | None, str], None]) -> None:
+        """Call ``arrive`` for what comes; ``lost`` with a zone (None: it was nobody's yet) that is cut off, and why."""
+        ...
+
+    def connected(self) -> frozenset[str]:
+        """The other zones that can be reached now."""
+        ...
+
+    def send(self, zone: str, frame: Frame) -> str | None:
+        """Take it; or say why it is certainly not sent. Raises :class:`BadFrame` for one that cannot travel."""
+        ...
+
+    async def run(self, listening: asyncio.Event | None) -> None:
+        """Be connected until cancelled."""
         ...
 
 
@@ -79,17 +96,26 @@ class _Pending(NamedTuple):
 
 
 class Hub:
-    """The switchboard of one zone process."""
+    """The switchboard of one zone process. ``carrier`` None: connections over TCP, proved by ``secret``."""
 
-    def __init__(self, topology: Topology, zone: str, *, secret: bytes = b"", paths: Paths | None = None) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        zone: str,
+        *,
+        secret: bytes = b"",
+        paths: Paths | None = None,
+        carrier: Carrier | None = None,
+    ) -> None:
         self.zone = zone
-        self._secret, self._paths = secret, paths
-        self._zones: dict[str, Address] = {z.name: z.transport for z in topology.zones}
+        self._paths = paths
+        self._carrier: Carrier = carrier or Connections(topology, zone, secret)
+        self._carrier.bind(self._arrive, self._cut_off)
         self._zone_of: Mapping[str, str] = {name: z.name for z in topology.zones for name in z.components}
         self._handlers: dict[str, Handler] = {}
-        self._serving: dict[str, set[asyncio.Task[None]]] = defaultdict(set)
+        # In the order of their beginning, not as a set: what is lost with a component is lost in the same order every time.
+        self._serving: dict[str, dict[asyncio.Task[None], None]] = defaultdict(dict)
         self._held: dict[str, deque[tuple[Callable[[Frame], None], Frame]]] = {}
-        self._links: dict[str, Link] = {}
         self._pending: dict[int, _Pending] = {}
         self._ids: Iterator[int] = itertools.count(1)
         self.refusals: dict[str, int] = defaultdict(int)
@@ -117,7 +143,11 @@ class Hub:
 
     def connected(self) -> frozenset[str]:
         """The other zones that can be reached now."""
-        return frozenset(self._links)
+        return self._carrier.connected()
+
+    async def run(self, listening: asyncio.Event | None = None) -> None:
+        """Be connected with the other zones until cancelled."""
+        await self._carrier.run(listening)
 
     # --- sending --------------------------------------------------------------------------------------------------------
 
@@ -161,17 +191,18 @@ class Hub:
         return held is not None
 
     def _forward(self, frame: Frame) -> None:
-        zone = self._zone_of.get(frame.receiver)
+        zone = self._zone_of.get(frame.receiver, "")
         if zone == self.zone:
             asyncio.get_running_loop().call_soon(self._arrive, frame)
             return
-        link = self._links.get(zone or "")
         try:
-            if link is not None and link.send(frame):
-                return
+            refusal = self._carrier.send(zone, frame)
         except BadFrame:
+            refusal = "too_long"
             logger.warning("transport: a frame from %s to %s is too long", frame.sender, frame.receiver)
-        self.refusals["unreachable" if link is None else "queue_full"] += 1
+        if refusal is None:
+            return
+        self.refusals[refusal] += 1
         if frame.kind == FrameKind.ASK:
             self._fail(frame.id, sent=False)
 
@@ -216,8 +247,8 @@ class Hub:
             self._reply(frame, FrameKind.ANSWER, Refused(ErrorKind.UNAVAILABLE, "too many requests at once"))
         else:
             task = asyncio.get_running_loop().create_task(self._answer(frame, handler))
-            serving.add(task)
-            task.add_done_callback(serving.discard)
+            serving[task] = None
+            task.add_done_callback(lambda done: serving.pop(done, None))
 
     async def _answer(self, frame: Frame, handler: Handler) -> None:
         try:
@@ -234,73 +265,11 @@ class Hub:
     def _reply(self, frame: Frame, kind: FrameKind, body: Body | None) -> None:
         self._send(Frame(kind, frame.id, frame.receiver, frame.sender, 0.0, body))
 
-    # --- connections ----------------------------------------------------------------------------------------------------
+    # --- the carrier's side ---------------------------------------------------------------------------------------------
 
-    def _new_link(self, *, dials: bool) -> Link:
-        return Link(
-            zone=self.zone,
-            secret=self._secret,
-            dials=dials,
-            opened=self._link_opened,
-            received=self._arrive,
-            closed=self._link_closed,
-        )
-
-    def _link_opened(self, link: Link) -> bool:
-        assert link.peer is not None
-        if link.peer not in self._zones or link.peer == self.zone:
-            return False
-        if old := self._links.get(link.peer):
-            old.abort("replaced")
-        self._links[link.peer] = link
-        logger.info("transport: %s is connected with %s", self.zone, link.peer)
-        return True
-
-    def _link_closed(self, link: Link, reason: str) -> None:
+    def _cut_off(self, zone: str | None, reason: str) -> None:
+        """What was asked of a zone that is gone has an unknown outcome."""
         self.refusals[reason] += 1
-        if link.peer is None or self._links.get(link.peer) is not link:
-            return
-        del self._links[link.peer]
-        logger.info("transport: %s has lost %s: %s", self.zone, link.peer, reason)
-        for number in [n for n, p in self._pending.items() if p.zone == link.peer]:
-            self._fail(number, sent=True)
-
-    async def run(self, listening: asyncio.Event | None = None) -> None:
-        """Listen, dial the zones named before ours, keep the connections alive; until cancelled."""
-        loop = asyncio.get_running_loop()
-        own = self._zones[self.zone]
-        server = await loop.create_server(lambda: self._new_link(dials=False), own.host, own.port)
-        if listening:
-            listening.set()
-        earlier = list(self._zones)[: list(self._zones).index(self.zone)]
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for zone in earlier:
-                    tasks.create_task(self._dial(zone))
-                tasks.create_task(self._show_life())
-        finally:
-            server.close()
-            for link in list(self._links.values()):
-                link.abort("closing")
-
-    async def _dial(self, zone: str) -> None:
-        loop, address, wait = asyncio.get_running_loop(), self._zones[zone], 0.05
-        while True:
-            if zone not in self._links:
-                with contextlib.suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(1.0):
-                        await loop.create_connection(lambda: self._new_link(dials=True), address.host, address.port)
-                wait = min(wait * 2, 0.8)
-            else:
-                wait = 0.05
-            await asyncio.sleep(max(wait, 0.1) * random.uniform(0.8, 1.2))
-
-    async def _show_life(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(LIFE_SIGN_SECONDS)
-            for link in list(self._links.values()):
-                if loop.time() - link.heard_at > SILENCE_SECONDS:
-                    link.abort("silent")
-                else:
-                    link.send(None)
+        if zone is not None:
+            for number in [n for n, pending in self._pending.items() if pending.zone == zone]:
+                self._fail(number, sent=True)
