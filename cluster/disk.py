@@ -1,6 +1,7 @@
-"""A storage node's disk: append, fsync, and the ways in which a disk fails (shell).
+"""A storage node's disk: everything that the node does with files, and the ways in which a disk fails (shell).
 
-Everything here blocks; callers run it in a thread.
+Names are relative to the node's own directory, with ``/`` between folder and file. Everything but the work on an open
+database blocks and belongs to the node's :class:`~cluster.worker.Worker`.
 """
 
 import errno
@@ -8,6 +9,8 @@ import os
 import time
 from pathlib import Path
 from typing import Protocol
+
+import apsw
 
 
 class DiskFaults(Protocol):
@@ -22,45 +25,202 @@ class DiskFaults(Protocol):
         ...
 
 
-class Disk:
-    """The disk of one storage node; only what must survive a power-off goes through it."""
+class Disk(Protocol):
+    """The port. All methods raise OSError when the disk refuses, the databases' raise apsw.Error."""
 
-    def __init__(self, component: str, faults: DiskFaults | None = None) -> None:
-        self._component, self._faults = component, faults
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in ``folder`` ("": the node's own directory), sorted; none if there is no such folder."""
+        ...
 
-    def append(self, descriptor: int, data: bytes) -> None:
-        """Write all of ``data`` at the end; raises OSError (ENOSPC when full)."""
-        if self._faults and self._faults.disk_full(self._component):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def read(self, name: str) -> bytes:
+        """The whole file; raises FileNotFoundError."""
+        ...
+
+    def append(self, name: str, data: bytes) -> None:
+        """Write ``data`` at the end of a file that is made if need be; a refusal may leave a part of it there."""
+        ...
+
+    def sync(self, name: str) -> float:
+        """Make all of the file durable, its name too; the seconds it took. After a refusal the file is not to be trusted."""
+        ...
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut the file off at ``size``; not durable before :meth:`sync`."""
+        ...
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Make the file hold ``data``: all or nothing, durable on return."""
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name; durable on return."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there; durable on return."""
+        ...
+
+    def database(self, name: str) -> apsw.Connection:
+        """Open the database file (made if need be) for reading and writing, on pages with checksums."""
+        ...
+
+    def reader(self, name: str) -> apsw.Connection:
+        """A further connection to the database, for reading only; what it reads does not wait for the writer."""
+        ...
+
+    def sync_database(self, name: str) -> float:
+        """Make durable what was committed; the seconds it took. Blocks; may run beside work on the database."""
+        ...
+
+    def checkpoint(self, name: str) -> None:
+        """Fold SQLite's own log into the database file. Blocks; may run beside work on the database."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files; connections are closed by those who opened them."""
+        ...
+
+
+class RealDisk:
+    """Files below one directory of the operating system."""
+
+    def __init__(self, directory: Path, component: str, faults: DiskFaults | None = None) -> None:
+        self._directory, self._component, self._faults = directory, component, faults
+        self._open: dict[str, int] = {}
+        self._new: set[str] = set()
+        directory.mkdir(parents=True, exist_ok=True)
+
+    # --- files ----------------------------------------------------------------------------------------------------------
+
+    def names(self, folder: str) -> list[str]:
+        """See :class:`Disk`."""
+        path = self._directory / folder
+        if not path.is_dir():
+            return []
+        prefix = f"{folder}/" if folder else ""
+        return sorted(prefix + child.name for child in path.iterdir() if child.is_file())
+
+    def read(self, name: str) -> bytes:
+        """See :class:`Disk`."""
+        return (self._directory / name).read_bytes()
+
+    def append(self, name: str, data: bytes) -> None:
+        """See :class:`Disk`."""
+        self._refuse_if_full()
+        descriptor = self._descriptor(name)
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
 
-    def fsync(self, descriptor: int) -> float:
-        """Make it durable; the seconds it took."""
+    def sync(self, name: str) -> float:
+        """See :class:`Disk`."""
         started = time.perf_counter()
-        os.fsync(descriptor)
+        os.fsync(self._descriptor(name))
+        if name in self._new:
+            self._sync_folder(name)
+            self._new.discard(name)
+        self._be_slow(time.perf_counter() - started)
+        return time.perf_counter() - started
+
+    def truncate(self, name: str, size: int) -> None:
+        """See :class:`Disk`."""
+        os.ftruncate(self._descriptor(name), size)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """See :class:`Disk`."""
+        draft = f"{name}.draft"
+        (self._directory / draft).unlink(missing_ok=True)
+        try:
+            self.append(draft, data)
+            os.fsync(self._descriptor(draft))
+        except OSError:
+            self._forget(draft)
+            (self._directory / draft).unlink(missing_ok=True)
+            raise
+        self.rename(draft, name)
+
+    def rename(self, old: str, new: str) -> None:
+        """See :class:`Disk`."""
+        self._forget(old)
+        self._forget(new)
+        (self._directory / old).rename(self._directory / new)
+        self._sync_folder(new)
+
+    def remove(self, name: str) -> None:
+        """See :class:`Disk`."""
+        self._forget(name)
+        path = self._directory / name
+        if path.exists():
+            path.unlink()
+            self._sync_folder(name)
+
+    def _descriptor(self, name: str) -> int:
+        descriptor = self._open.get(name)
+        if descriptor is None:
+            path = self._directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                self._new.add(name)
+            descriptor = self._open[name] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return descriptor
+
+    def _forget(self, name: str) -> None:
+        self._new.discard(name)
+        if (descriptor := self._open.pop(name, None)) is not None:
+            os.close(descriptor)
+
+    def _sync_folder(self, name: str) -> None:
+        _fsync((self._directory / name).parent)
+
+    def _refuse_if_full(self) -> None:
+        if self._faults and self._faults.disk_full(self._component):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _be_slow(self, seconds: float) -> None:
         factor = self._faults.fsync_factor(self._component) if self._faults else 1.0
         if factor > 1.0:
-            time.sleep((factor - 1.0) * (time.perf_counter() - started))
+            time.sleep((factor - 1.0) * seconds)
+
+    # --- databases ------------------------------------------------------------------------------------------------------
+
+    def database(self, name: str) -> apsw.Connection:
+        """See :class:`Disk`."""
+        return apsw.Connection(str(self._directory / name))
+
+    def reader(self, name: str) -> apsw.Connection:
+        """See :class:`Disk`."""
+        return apsw.Connection(str(self._directory / name), flags=apsw.SQLITE_OPEN_READONLY)
+
+    def sync_database(self, name: str) -> float:
+        """See :class:`Disk`."""
+        started = time.perf_counter()
+        for path in (self._directory / name, self._directory / f"{name}-wal"):
+            if path.exists():
+                _fsync(path)
+        self._sync_folder(name)
         return time.perf_counter() - started
+
+    def checkpoint(self, name: str) -> None:
+        """See :class:`Disk`."""
+        connection = self.database(name)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """See :class:`Disk`."""
+        for name in list(self._open):
+            self._forget(name)
 
 
 def fsync_directory(path: Path) -> None:
     """Make creations, renames and removals in ``path`` durable."""
+    _fsync(path)
+
+
+def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def fsync_file(path: Path) -> None:
-    """Make what was written to ``path`` by anyone durable; nothing if there is no such file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
     try:
         os.fsync(descriptor)
     finally:

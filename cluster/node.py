@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import sqlite3
 import time
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Callable
 
+import apsw
 import msgspec
 
 from cluster.control import catalogue
@@ -41,6 +41,7 @@ from cluster.storage.snapshot import fetch_snapshot
 from cluster.storage.table import ItemTable
 from cluster.storage.wal import Wal
 from cluster.transport import Hub, NoAnswer, Unreachable
+from cluster.worker import Worker
 
 logger = logging.getLogger("cluster")
 
@@ -61,7 +62,6 @@ class NodeSettings:
     name: str
     zone: str
     memds: str
-    directory: Path
     timing: Timing
     catalogue: Table
 
@@ -69,9 +69,20 @@ class NodeSettings:
 class StorageNode:
     """Opened from its files, run until cancelled, closed or crashed; then a new one may be opened from the same files."""
 
-    def __init__(self, settings: NodeSettings, *, hub: Hub, faults: FaultSet, evaluate: Evaluate) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        *,
+        hub: Hub,
+        faults: FaultSet,
+        evaluate: Evaluate,
+        disk: Disk,
+        worker: Worker,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = settings.name
         self._settings, self._hub, self._faults, self._evaluate = settings, hub, faults, evaluate
+        self._disk, self._clock = disk, clock
         self.metrics = NodeMetrics(settings.name, settings.zone, self.views)
         self.groups: dict[str, HostedGroup] = {}
         self.paused = False
@@ -81,10 +92,10 @@ class StorageNode:
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._durable: dict[str, int] = {}
         self._compacted_size = 0
-        wal = Wal(settings.directory / "wal", Disk(settings.name, faults))
+        wal = Wal(disk)
         records = wal.recover()
-        self.items = ItemTable(settings.directory / "items.db")
-        self.log = GroupCommit(wal, took=self.metrics.fsync.observe, name=settings.name)
+        self.items = ItemTable(disk)
+        self.log = GroupCommit(wal, worker, took=self.metrics.fsync.observe, name=settings.name)
         self._recover(replay(records))
 
     # --- opening and closing --------------------------------------------------------------------------------------------
@@ -101,10 +112,10 @@ class StorageNode:
 
     def _open(self, group: str, table: Table, recovered: Recovered | None) -> None:
         partition = next(p for p in table.partitions if catalogue.group_of(table, p) == group)
-        replica = Replica(group, self.name, partition.replicas, self._settings.timing, recovered, time.monotonic())
+        replica = Replica(group, self.name, partition.replicas, self._settings.timing, recovered, self._clock())
         evaluate = catalogue.evaluate if group == catalogue.GROUP else self._evaluate
         self.groups[group] = HostedGroup(
-            group, table=table, partition=partition, replica=replica, evaluate=evaluate, node=self
+            group, table=table, partition=partition, replica=replica, evaluate=evaluate, node=self, clock=self._clock
         )
 
     async def run(self) -> None:
@@ -123,6 +134,7 @@ class StorageNode:
             task.cancel()
         await self.log.close()
         self.items.close(crash=crash)
+        self._disk.close()
 
     # --- the transport's side -------------------------------------------------------------------------------------------
 
@@ -188,7 +200,7 @@ class StorageNode:
             await asyncio.sleep(TICK_SECONDS)
             if self.paused:
                 continue
-            at = time.monotonic()
+            at = self._clock()
             for group in list(self.groups.values()):
                 group.tick(at)
 
@@ -245,7 +257,7 @@ class StorageNode:
         """Commit the items; a disk that refuses may take it the next time, and until then the WAL has it all."""
         try:
             self.items.commit()
-        except sqlite3.OperationalError as error:
+        except apsw.Error as error:
             logger.warning("%s cannot commit its items: %s", self.name, error)
             return False
         return True
@@ -258,7 +270,7 @@ class StorageNode:
             applied = {group: self.items.applied(group) for group in self.groups}
             if not self._commit():
                 continue
-            await self.log.in_thread(self.items.make_durable)
+            await self.log.in_worker(self.items.make_durable)
             self._durable = applied
             if self.log.size > max(COMPACT_BYTES, 2 * self._compacted_size):
                 await self._compact()
@@ -269,7 +281,7 @@ class StorageNode:
             keep_after[name] = max(0, self._durable.get(name, 0) - KEEP_ENTRIES)
             group.replica.truncate(keep_after[name])
         self.log.compact(keep_after)
-        await self.log.in_thread(self.items.checkpoint)
+        await self.log.in_worker(self.items.checkpoint)
         await self.log.settled()
         self._compacted_size = self.log.size
         logger.info("%s compacted its WAL to %d bytes", self.name, self._compacted_size)
@@ -292,7 +304,7 @@ class StorageNode:
         if group not in self.groups or lsn <= self.items.applied(group):
             return
         self.items.install(group, rows, lsn)
-        await self.log.in_thread(self.items.make_durable)
+        await self.log.in_worker(self.items.make_durable)
         self.metrics.snapshots.inc()
         logger.info("%s has %s from %s: %d items at LSN %d", self.name, group, source, len(rows), lsn)
         self.groups[group].step(SnapshotInstalled(lsn))

@@ -13,6 +13,7 @@ from cluster.config import ClusterConfig
 from cluster.control import catalogue
 from cluster.control.admin import ZoneAdmin
 from cluster.control.bootstrap import keep_tables
+from cluster.disk import RealDisk
 from cluster.fault_actions import FaultActions
 from cluster.fault_injection import FaultSet
 from cluster.loopback import load_topology
@@ -24,6 +25,7 @@ from cluster.routing.memds import MemDs
 from cluster.routing.router import RouterBack
 from cluster.topology import Node, Router, Topology, Zone
 from cluster.transport import Hub
+from cluster.worker import ThreadWorker
 from cluster.zone import ZoneComponents
 
 logger = logging.getLogger("cluster")
@@ -77,11 +79,17 @@ class ZoneProcess:
             name=name,
             zone=self.zone.name,
             memds=self.zone.memds,
-            directory=self._config.data_dir / name,
             timing=self._timing,
             catalogue=self._catalogue,
         )
-        return StorageNode(settings, hub=self.hub, faults=self.faults, evaluate=self._evaluate)
+        return StorageNode(
+            settings,
+            hub=self.hub,
+            faults=self.faults,
+            evaluate=self._evaluate,
+            disk=RealDisk(self._config.data_dir / name, name, self.faults),
+            worker=ThreadWorker(name),
+        )
 
     async def _serve_node(self, node: StorageNode) -> None:
         place: Node = next(n for n in self.zone.nodes if n.name == node.name)

@@ -1,14 +1,17 @@
-"""Group commit: one fsync for everything that waits for one, in a thread, so that the event loop never blocks (shell)."""
+"""Group commit: one fsync for everything that waits for one, in the worker, so that the event loop never blocks (shell)."""
 
 import asyncio
 import errno
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 from cluster.storage.records import WalRecord, encode_record
 from cluster.storage.wal import Wal
+from cluster.worker import Worker
+
+T = TypeVar("T")
 
 logger = logging.getLogger("cluster")
 
@@ -19,15 +22,14 @@ SLOW_FSYNC_SECONDS = 0.5
 class GroupCommit:
     """Takes records, makes them durable in order, then calls back in order."""
 
-    def __init__(self, wal: Wal, *, took: Callable[[float], None], name: str) -> None:
-        self._wal, self._took, self._name = wal, took, name
+    def __init__(self, wal: Wal, worker: Worker, *, took: Callable[[float], None], name: str) -> None:
+        self._wal, self._worker, self._took, self._name = wal, worker, took, name
         self._records: list[bytes] = []
         self._callbacks: list[Callable[[], None]] = []
         self._compaction: dict[str, int] | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"wal-{name}")
         self.failing: int | None = None
         """The errno with which the disk refuses, while it does."""
 
@@ -81,10 +83,10 @@ class GroupCommit:
             then()
 
     async def _insist(self, work: Callable[[], float | None]) -> float | None:
-        """Do it in the thread, again and again while the disk refuses: what waits keeps waiting, nothing is skipped."""
+        """Do it in the worker, again and again while the disk refuses: what waits keeps waiting, nothing is skipped."""
         while True:
             try:
-                seconds = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+                seconds = await self._worker.run(work)
             except OSError as error:
                 if self.failing is None:
                     logger.warning("%s: the disk refuses: %s", self._name, error)
@@ -94,11 +96,11 @@ class GroupCommit:
                 self.failing = None
                 return seconds
 
-    async def in_thread(self, work: Callable[[], None]) -> None:
+    async def in_worker(self, work: Callable[[], T]) -> T:
         """Do other blocking work on this disk, in turn."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._worker.run(work)
 
     async def close(self) -> None:
-        """Close the files when the thread is done with them; what has not been committed is gone."""
-        await self.in_thread(self._wal.close)
-        self._thread.shutdown(wait=False)
+        """Wait until the worker is done with the files; what has not been committed is gone."""
+        await self._worker.run(lambda: None)
+        self._worker.close()

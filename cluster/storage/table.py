@@ -4,14 +4,13 @@ Changes go into an open transaction that is committed now and then: until then t
 group is committed together with its items, so that recovery knows from which LSN on the WAL is to be applied again.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 
-from cluster.disk import fsync_file
+from cluster.disk import Disk
 from cluster.ports import Bounds, ItemKey, Table
 from cluster.replication.messages import Entry
 from cluster.routing.messages import Row
@@ -46,15 +45,12 @@ class Page:
 class ItemTable:
     """One database file; used from the event loop's thread only (but for :meth:`make_durable`)."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("PRAGMA wal_autocheckpoint=0")
-        self._db.execute("PRAGMA cache_size=-8000")
-        self._db.executescript(_SCHEMA)
+    def __init__(self, disk: Disk, file: str = "items.db") -> None:
+        self._disk, self._file = disk, file
+        self._db = cast("Any", disk.database(file))
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", "cache_size=-8000"):
+            self._db.execute(f"PRAGMA {pragma}").fetchall()
+        self._db.execute(_SCHEMA).fetchall()
         self._ids: dict[str, int] = {}
         self._applied: dict[str, int] = {}
         self._dirty: set[str] = set()
@@ -136,7 +132,7 @@ class ItemTable:
     def commit(self) -> None:
         """End the open transaction (atomic; durable once :meth:`make_durable` has run) and begin another.
 
-        Raises sqlite3.Error when the disk refuses; nothing is lost then, and it may be tried again.
+        Raises apsw.Error when the disk refuses; nothing is lost then, and it may be tried again.
         """
         if not self._dirty and not self._open_changes:
             return
@@ -151,16 +147,11 @@ class ItemTable:
     def make_durable(self) -> None:
         """Fsync what was committed. Blocks; may run in any thread."""
         self.changed_since_durable = False
-        fsync_file(Path(f"{self._path}-wal"))
+        self._disk.sync_database(self._file)
 
     def checkpoint(self) -> None:
         """Fold SQLite's own log into the database file. Blocks; may run in any thread (it has its own connection)."""
-        db = sqlite3.connect(self._path, isolation_level=None)
-        try:
-            db.execute("PRAGMA synchronous=NORMAL")
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        finally:
-            db.close()
+        self._disk.checkpoint(self._file)
 
     def close(self, *, crash: bool = False) -> None:
         """Close; after a ``crash`` what was not committed is gone."""

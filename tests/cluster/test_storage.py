@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import os
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from cluster.config import ClusterConfig
 from cluster.control.catalogue import place
-from cluster.disk import Disk
+from cluster.disk import RealDisk
 from cluster.ports import Bounds, ItemKey, KeyAttribute, Table
 from cluster.replication.messages import Ballot, Entry
 from cluster.storage.group_commit import GroupCommit
@@ -18,6 +17,7 @@ from cluster.storage.records import Change, GroupLog, WalRecord, decode_records,
 from cluster.storage.table import CorruptItem, ItemTable
 from cluster.storage.wal import Wal, WalDamaged
 from cluster.topology import key_hash
+from cluster.worker import ThreadWorker
 
 BALLOT = Ballot(1, "az1-node-1")
 
@@ -29,7 +29,7 @@ def record(lsn, *, group="g", payload=b"x", committed=0):
 
 def opened(path):
     """A WAL and what it recovered."""
-    wal = Wal(path, Disk("az1-node-1"))
+    wal = Wal(RealDisk(path, "az1-node-1"))
     return wal, wal.recover()
 
 
@@ -48,7 +48,7 @@ def table(name="t"):
 @pytest.fixture
 def items(tmp_path):
     """An item table that hosts one group."""
-    made = ItemTable(tmp_path / "items.db")
+    made = ItemTable(RealDisk(tmp_path, "az1-node-1"))
     made.host("t/0", table())
     yield made
     made.close()
@@ -105,7 +105,6 @@ def test_wal_keeps_what_it_made_durable(tmp_path):
     wal, _ = opened(tmp_path)
     for lsn in range(1, 4):
         assert wal.append(encode_record(record(lsn))) >= 0.0
-    wal.close()
     assert opened(tmp_path)[1] == [record(1), record(2), record(3)]
 
 
@@ -113,11 +112,9 @@ def test_wal_cuts_a_torn_tail_off(tmp_path):
     """Half a record at the end is cut off, and appending goes on behind the sound part."""
     wal, _ = opened(tmp_path)
     wal.append(encode_record(record(1)) + encode_record(record(2))[:-3])
-    wal.close()
     wal, found = opened(tmp_path)
     assert found == [record(1)]
     wal.append(encode_record(record(2)))
-    wal.close()
     assert opened(tmp_path)[1] == [record(1), record(2)]
 
 
@@ -125,9 +122,8 @@ def test_damage_in_an_older_segment_is_not_a_torn_tail(tmp_path):
     """A segment that is not the newest was complete once: damage there is an error, not a tail to cut off."""
     wal, _ = opened(tmp_path)
     wal.append(encode_record(record(1)))
-    wal.close()
-    (tmp_path / "0000000002.wal").write_bytes(encode_record(record(2)))
-    first = tmp_path / "0000000001.wal"
+    (tmp_path / "wal" / "0000000002.wal").write_bytes(encode_record(record(2)))
+    first = tmp_path / "wal" / "0000000001.wal"
     first.write_bytes(first.read_bytes()[:-1])
     with pytest.raises(WalDamaged):
         opened(tmp_path)
@@ -143,12 +139,11 @@ def test_compaction_keeps_the_state(tmp_path):
     wal.compact({"g": 90})
     wal.append(encode_record(record(101)))
     assert wal.size < before / 5
-    wal.close()
     logs = replay(opened(tmp_path)[1])
     assert list(logs) == ["g"]
     assert sorted(logs["g"].entries) == list(range(91, 102))
     assert (logs["g"].start, logs["g"].committed) == (90, 99)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list((tmp_path / "wal").iterdir())) == 1
 
 
 class FullDisk:
@@ -171,16 +166,17 @@ def test_a_refused_append_leaves_nothing(tmp_path, monkeypatch):
     wal, _ = opened(tmp_path)
     wal.append(encode_record(record(1)))
 
-    def half(self, descriptor, data):
-        os.write(descriptor, data[: len(data) // 2])
+    append = RealDisk.append
+
+    def half(self, name, data):
+        append(self, name, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Disk, "append", half)
+        patch.setattr(RealDisk, "append", half)
         with pytest.raises(OSError, match="full"):
             wal.append(encode_record(record(2)))
     wal.append(encode_record(record(3)))
-    wal.close()
     assert opened(tmp_path)[1] == [record(1), record(3)]
 
 
@@ -191,7 +187,7 @@ async def test_group_commit_shares_fsyncs(tmp_path):
     """Many records that wait together need few fsyncs, and their callbacks come in order."""
     wal, _ = opened(tmp_path)
     fsyncs, done = [], []
-    log = GroupCommit(wal, took=fsyncs.append, name="az1-node-1")
+    log = GroupCommit(wal, ThreadWorker("az1-node-1"), took=fsyncs.append, name="az1-node-1")
     task = asyncio.create_task(log.run())
     for lsn in range(1, 201):
         log.add(record(lsn), lambda lsn=lsn: done.append(lsn))
@@ -205,10 +201,10 @@ async def test_group_commit_shares_fsyncs(tmp_path):
 async def test_group_commit_waits_for_space(tmp_path):
     """While the disk is full nothing is called durable; when there is space again everything is, in order."""
     faults = FullDisk()
-    wal = Wal(tmp_path, Disk("az1-node-1", faults))
+    wal = Wal(RealDisk(tmp_path, "az1-node-1", faults))
     wal.recover()
     done = []
-    log = GroupCommit(wal, took=lambda _: None, name="az1-node-1")
+    log = GroupCommit(wal, ThreadWorker("az1-node-1"), took=lambda _: None, name="az1-node-1")
     task = asyncio.create_task(log.run())
     faults.full = True
     for lsn in (1, 2):
@@ -230,13 +226,13 @@ async def test_group_commit_waits_for_space(tmp_path):
 
 def test_applied_survives_with_its_items(tmp_path):
     """After a crash the items are those of the last commit, and so is the LSN."""
-    items = ItemTable(tmp_path / "items.db")
+    items = ItemTable(RealDisk(tmp_path, "az1-node-1"))
     items.host("t/0", table())
     put(items, 1, b"a")
     items.commit()
     put(items, 2, b"b")
     items.close(crash=True)
-    items = ItemTable(tmp_path / "items.db")
+    items = ItemTable(RealDisk(tmp_path, "az1-node-1"))
     assert items.applied("t/0") == 1
     assert items.get("t/0", key_hash(b"a"), ItemKey(b"a")) == b"body"
     assert items.get("t/0", key_hash(b"b"), ItemKey(b"b")) is None
@@ -310,7 +306,7 @@ def test_a_snapshot_replaces_a_group(items, tmp_path):
         put(items, lsn, str(lsn).encode())
     rows, more = items.rows("t/0", None)
     assert not more
-    other = ItemTable(tmp_path / "other.db")
+    other = ItemTable(RealDisk(tmp_path, "az1-node-1"), "other.db")
     other.host("t/0", table())
     put(other, 1, b"stale")
     other.install("t/0", rows, 10)
