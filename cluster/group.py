@@ -5,7 +5,6 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -26,6 +25,7 @@ from cluster.replication.messages import (
     Persisted,
     Propose,
     Receive,
+    Recovered,
     Rejected,
     RoleChanged,
     Send,
@@ -78,12 +78,16 @@ class Surroundings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Doing:
-    """How a request is counted: its operation class."""
+class Watch(Protocol):
+    """Who looks on at the replicas of a node: what was decided, before it is carried out. It changes nothing."""
 
-    operation: str
-    strong: bool
+    def opened(self, group: "HostedGroup", recovered: Recovered | None) -> None:
+        """A replica was opened from what was found on the disk."""
+        ...
+
+    def stepped(self, group: "HostedGroup", event: Input, effects: list[Effect]) -> None:
+        """A replica took an input."""
+        ...
 
 
 class HostedGroup:
@@ -99,9 +103,10 @@ class HostedGroup:
         evaluate: Evaluate,
         node: Surroundings,
         clock: Callable[[], float] = time.monotonic,
+        watch: Watch | None = None,
     ) -> None:
         self.name, self.table, self.partition, self.replica = name, table, partition, replica
-        self._evaluate, self._node, self._clock = evaluate, node, clock
+        self._evaluate, self._node, self._clock, self._watch = evaluate, node, clock, watch
         self._opened_at = clock()
         self._warm = False
         self._stopped = False
@@ -121,6 +126,11 @@ class HostedGroup:
             NeedSnapshot: lambda effect: node.fetch(name, effect.source),
         }
 
+    @property
+    def node(self) -> str:
+        """The storage node that hosts this replica."""
+        return self._node.name
+
     # --- the replica's shell --------------------------------------------------------------------------------------------
 
     def step(self, event: Input) -> None:
@@ -131,7 +141,10 @@ class HostedGroup:
         if self._stopped:
             return
         try:
-            for effect in self.replica.step(event, self._clock()):
+            effects = self.replica.step(event, self._clock())
+            if self._watch is not None:
+                self._watch.stepped(self, event, effects)
+            for effect in effects:
                 self._carry[type(effect)](effect)
         except Exception:
             logger.exception(

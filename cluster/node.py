@@ -14,7 +14,7 @@ import msgspec
 from cluster.control import catalogue
 from cluster.disk import Disk
 from cluster.fault_injection import FaultSet
-from cluster.group import HostedGroup
+from cluster.group import HostedGroup, Watch
 from cluster.metrics import GroupView, NodeMetrics
 from cluster.ports import ErrorKind, Evaluate, Partition, Table
 from cluster.replication.messages import PeerMessage, Recovered, SnapshotInstalled
@@ -79,10 +79,11 @@ class StorageNode:
         disk: Disk,
         worker: Worker,
         clock: Callable[[], float] = time.monotonic,
+        watch: Watch | None = None,
     ) -> None:
         self.name = settings.name
         self._settings, self._hub, self._faults, self._evaluate = settings, hub, faults, evaluate
-        self._disk, self._clock = disk, clock
+        self._disk, self._clock, self._watch = disk, clock, watch
         self.metrics = NodeMetrics(settings.name, settings.zone, self.views)
         self.groups: dict[str, HostedGroup] = {}
         self.paused = False
@@ -114,9 +115,19 @@ class StorageNode:
         partition = next(p for p in table.partitions if catalogue.group_of(table, p) == group)
         replica = Replica(group, self.name, partition.replicas, self._settings.timing, recovered, self._clock())
         evaluate = catalogue.evaluate if group == catalogue.GROUP else self._evaluate
-        self.groups[group] = HostedGroup(
-            group, table=table, partition=partition, replica=replica, evaluate=evaluate, node=self, clock=self._clock
+        hosted = HostedGroup(
+            group,
+            table=table,
+            partition=partition,
+            replica=replica,
+            evaluate=evaluate,
+            node=self,
+            clock=self._clock,
+            watch=self._watch,
         )
+        self.groups[group] = hosted
+        if self._watch is not None:
+            self._watch.opened(hosted, recovered)
 
     async def run(self) -> None:
         """Serve until cancelled."""
