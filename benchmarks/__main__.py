@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import canary_probe, judgement_step, wire_decode
+from benchmarks import canary_probe, judgement_step, store_requests, wire_decode
 from benchmarks.figures import Result
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
     "wire-decode": wire_decode.run,
     "judgement-step": judgement_step.run,
     "canary-probe": canary_probe.run,
+    "store": store_requests.run,
 }
 
 
@@ -23,9 +24,13 @@ def main(names: list[str]) -> int:
         print(f"{name} …", file=sys.stderr)
         result = BENCHMARKS[name]()
         result.write()
-        figures = "  ".join(f"{key} {value:.4g}" for key, value in result.figures.items())
+        if result.table:
+            print(result.table)
+        figures = "" if result.table else "  ".join(f"{key} {value:.4g}" for key, value in result.figures.items())
         ratio = f"{result.ratio:.2f} ×" if result.ratio is not None else "–"
-        print(f"{result.name:<16} {ratio:>10}  against {result.against}\n{'':<16} {'':>10}  {figures}")
+        print(f"{result.name:<16} {ratio:>10}  against {result.against}")
+        if figures:
+            print(f"{'':<16} {'':>10}  {figures}")
     return 0
 
 

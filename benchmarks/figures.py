@@ -23,18 +23,23 @@ def machine() -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """``ratio``: the alternative's cost divided by ours (above 1: ours is cheaper); None when there is no alternative."""
+    """``ratio``: the alternative's cost divided by ours (above 1: ours is cheaper); None when there is no alternative.
+
+    ``table``: the figures for a person, where a line of names and values would not be readable.
+    """
 
     name: str
     figures: dict[str, float]
     ratio: float | None
     against: str
     machine: dict[str, object] = field(default_factory=machine)
+    table: str = ""
 
     def write(self) -> None:
         """One JSON object in ``benchmarks/results``."""
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        values = {name: value for name, value in asdict(self).items() if name != "table"}
+        (RESULTS / f"{self.name}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def cpu_of(work: Callable[[], object], rounds: int = 5) -> float:
