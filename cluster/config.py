@@ -45,6 +45,32 @@ class TimingConfig(Frozen):
     request_timeout_seconds: float = Field(1.5, gt=0, description="a router's patience with the storage nodes, in all")
 
 
+class ArchiveConfig(Frozen):
+    """Where committed log entries are kept for ever, how soon they get there, and what a node does meanwhile."""
+
+    store: Literal["directory", "s3", "off"] = Field(
+        "directory", description="off: nothing is archived, no point-in-time restore"
+    )
+    directory: Path | None = Field(None, description="directory: the folder; none: 'archive' beside data_dir")
+    bucket: str | None = Field(None, description="s3")
+    prefix: str = Field("", description="s3: names begin with it")
+    endpoint_url: str | None = Field(None, description="s3: another store than Amazon's that speaks its protocol")
+    region: str | None = Field(None, description="s3")
+    credentials_file: Path | None = Field(
+        None, description="s3: in the format of ~/.aws/credentials; none: the usual environment"
+    )
+    seal_seconds: float = Field(10.0, gt=0, description="an entry waits at most so long for others to be archived with")
+    seal_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="a segment is sealed when it is so large")
+    seal_entries: int = Field(5000, ge=1, le=10_000, description="a segment is sealed when it has so many entries")
+    snapshot_segments: int = Field(100, ge=1, description="a snapshot of the rows after so many segments")
+    retention_days: float | None = Field(35.0, gt=0, description="how far back a restore is possible; none: for ever")
+    wal_budget_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="write-ahead log of a node while the archive does not take it; at 95 % writes are refused",
+    )
+
+
 class ClusterConfig(Frozen):
     """One region: zones, routers, storage nodes, names, tables."""
 
@@ -78,3 +104,4 @@ class ClusterConfig(Frozen):
     credentials: tuple[Credential, ...] = ()
     signatures: Literal["verify", "parse", "off"] = "verify"
     timing: TimingConfig = TimingConfig()
+    archive: ArchiveConfig = ArchiveConfig()
