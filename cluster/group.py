@@ -25,7 +25,6 @@ from cluster.replication.messages import (
     Persisted,
     Propose,
     Receive,
-    Recovered,
     Rejected,
     RoleChanged,
     Send,
@@ -50,6 +49,7 @@ from cluster.storage.group_commit import GroupCommit
 from cluster.storage.records import Change, WalRecord, encode_change
 from cluster.storage.table import CorruptItem, ItemTable, Page
 from cluster.topology import key_hash
+from cluster.watch import Watch
 
 logger = logging.getLogger("cluster")
 
@@ -75,18 +75,6 @@ class Surroundings(Protocol):
 
     def fetch(self, group: str, source: str) -> None:
         """Fetch a snapshot of ``group`` from ``source``."""
-        ...
-
-
-class Watch(Protocol):
-    """Who looks on at the replicas of a node: what was decided, before it is carried out. It changes nothing."""
-
-    def opened(self, group: "HostedGroup", recovered: Recovered | None) -> None:
-        """A replica was opened from what was found on the disk."""
-        ...
-
-    def stepped(self, group: "HostedGroup", event: Input, effects: list[Effect]) -> None:
-        """A replica took an input."""
         ...
 
 
@@ -207,6 +195,10 @@ class HostedGroup:
     def leads(self) -> bool:
         """Whether this replica may answer for the group now: it leads, its lease is valid, nothing older is open."""
         return not self._stopped and self.replica.may_serve_strong_read(self._clock())
+
+    def holds_lease(self) -> bool:
+        """Whether this replica leads under a valid lease (it may still be catching up with what earlier leaders committed)."""
+        return not self._stopped and self.replica.holds_lease(self._clock())
 
     def _is_warm(self) -> bool:
         if not self._warm:

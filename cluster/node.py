@@ -14,7 +14,7 @@ import msgspec
 from cluster.control import catalogue
 from cluster.disk import Disk
 from cluster.fault_injection import FaultSet
-from cluster.group import HostedGroup, Watch
+from cluster.group import HostedGroup
 from cluster.metrics import GroupView, NodeMetrics
 from cluster.ports import ErrorKind, Evaluate, Partition, Table
 from cluster.replication.messages import PeerMessage, Recovered, SnapshotInstalled
@@ -41,6 +41,7 @@ from cluster.storage.snapshot import fetch_snapshot
 from cluster.storage.table import ItemTable
 from cluster.storage.wal import Wal
 from cluster.transport import Hub, NoAnswer, Unreachable
+from cluster.watch import Watch
 from cluster.worker import Worker
 
 logger = logging.getLogger("cluster")

@@ -17,15 +17,24 @@ LOOK_SECONDS = 0.5
 WRITE_SECONDS = 2.0
 
 
-async def keep_tables(config: ClusterConfig, node: Callable[[], StorageNode | None]) -> None:
-    """Whenever the node leads the catalogue, see to it that it holds the configured tables; until cancelled."""
+async def keep_tables(
+    config: ClusterConfig,
+    node: Callable[[], StorageNode | None],
+    *,
+    wall_clock: Callable[[], float] = time.time,
+    nonce: Callable[[], str] = lambda: secrets.token_hex(4),
+) -> None:
+    """Whenever the node leads the catalogue, see to it that it holds the configured tables; until cancelled.
+
+    ``nonce`` makes a table's id unlike that of an earlier table of the same name.
+    """
     complete: StorageNode | None = None
     while True:
         found = node()
         group = found.groups.get(catalogue.GROUP) if found else None
         if found is not None and group is not None and found is not complete and group.leads():
             names = [table.name for table in found.tables()]
-            wanted = catalogue.missing(config, names, at=time.time(), nonce=secrets.token_hex(4))
+            wanted = catalogue.missing(config, names, at=wall_clock(), nonce=nonce())
             for table in wanted:
                 request = WriteItem(catalogue.GROUP, catalogue.item_key(table.name), catalogue.creation(table))
                 answer = await group.answer(request, asyncio.get_running_loop().time() + WRITE_SECONDS)
