@@ -96,7 +96,8 @@ class _Check:
     def __init__(self, store: ObjectStore, found: Inventory, worker: Worker, audit: GroupAudit) -> None:
         self._store, self._found, self._worker, self._audit = store, found, worker, audit
         self._reference: Reference | None = Reference(found.group)
-        self._covered = 0
+        self._covered: int | None = 0
+        """The chain is whole up to here; None after an object that could not be read: what it held is not known."""
         self._waiting = list(found.snapshots)
 
     async def segment(self, first: int) -> None:
@@ -106,17 +107,22 @@ class _Check:
             read = await read_segment(self._store, self._found.group, first, self._worker)
             if read is None:
                 raise Truncated("it was listed and is gone", key=key, lsn=first)
-            sound, data = read
-            described = segment.manifest(sound, data)
-            self._audit.add(described)
-            self._follow(sound, key)
+        except Damage as damage:
+            self._covered = None
+            self._found_wrong(damage)
+            return
+        sound, data = read
+        described = segment.manifest(sound, data)
+        self._audit.add(described)
+        self._follow(sound, key)
+        try:
             await self._manifest(key, described, newest=first == self._found.segments[-1])
         except Damage as damage:
-            self._found_wrong(damage)
+            self._audit.findings.append(damage)
 
     def _follow(self, sound: Segment, key: str) -> None:
-        missing = self._covered + 1
-        self._covered = max(self._covered, sound.last)
+        missing = sound.first if self._covered is None else self._covered + 1
+        self._covered = max(self._covered or 0, sound.last)
         if sound.first > missing:
             self._found_wrong(Gap(f"nothing is archived from LSN {missing} to {sound.first - 1}", key=key, lsn=missing))
         if self._reference is not None:
@@ -161,7 +167,7 @@ class _Check:
 
     def _begin_with(self, sound: Snapshot) -> None:
         """Retention has removed what was before, or there is a hole: the chain goes on from here."""
-        if self._audit.segments and self._covered < sound.lsn:
+        if self._audit.segments and self._covered is not None and self._covered < sound.lsn:
             self._audit.findings.append(
                 Gap(
                     f"LSN {self._covered + 1} to {sound.lsn} were never archived",
@@ -170,4 +176,4 @@ class _Check:
                 )
             )
         self._reference = Reference.of(sound)
-        self._covered = max(self._covered, sound.lsn)
+        self._covered = max(self._covered or 0, sound.lsn)

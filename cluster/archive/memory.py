@@ -42,8 +42,8 @@ class MemoryStore:
         await self._turn()
         self.objects.pop(key, None)
 
-    def rot(self, key: str, at: int = -40) -> None:
-        """Flip a byte of an object, as storage does that keeps no promise."""
+    def rot(self, key: str) -> None:
+        """Flip a byte in the middle of an object, as storage does that keeps no promise."""
         data = bytearray(self.objects[key])
-        data[at] ^= 0xFF
+        data[len(data) // 2] ^= 0xFF
         self.objects[key] = bytes(data)

@@ -64,6 +64,9 @@ async def rebuild(store: ObjectStore, group: str, worker: Worker, until: Until =
     """
     found = await take_inventory(store, group)
     reference = await _nearest_snapshot(store, found, worker, until) or Reference(group)
+    reference.complete = until.lsn is not None and reference.lsn >= until.lsn
+    if reference.complete:
+        return reference
     async for following in _segments(store, found, reference, worker):
         await worker.run(lambda part=following: _fold(reference, part, until))  # type: ignore[misc]
         if reference.complete:
