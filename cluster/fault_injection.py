@@ -101,6 +101,10 @@ class FaultSet:
         """Whether the component's disk has no space left."""
         return any(True for _ in self._of(FaultKind.DISK_FULL, component))
 
+    def archive_stalled(self, node: str) -> bool:
+        """Whether the archive takes nothing from the node and gives it nothing."""
+        return any(True for _ in self._of(FaultKind.ARCHIVE_STALL, node))
+
     # --- the transport's questions --------------------------------------------------------------------------------------
 
     def severed(self, sender: str, receiver: str) -> bool:

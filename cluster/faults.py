@@ -129,7 +129,7 @@ _REQUIRED: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.LOAD: ("table", "key", "rate"),
     FaultKind.VERSION: ("version",),
 }
-NOT_BUILT_YET: frozenset[FaultKind] = frozenset({FaultKind.ARCHIVE_STALL, FaultKind.VERSION})
+NOT_BUILT_YET: frozenset[FaultKind] = frozenset({FaultKind.VERSION})
 """Kinds whose part of the store does not exist yet; applying one says so."""
 
 

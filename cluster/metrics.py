@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cluster.archive.agent import ArchiveView
+
 VERSION = "0.1.0"
 _FSYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -54,6 +56,60 @@ class _Groups(Collector):
         yield from (leader, applied, lag, states)
 
 
+class _Archive(Collector):
+    def __init__(self, views: Callable[[], Iterable[ArchiveView]], spent: Callable[[], float]) -> None:
+        self._views, self._spent = views, spent
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ["table", "partition"]
+        age = GaugeMetricFamily(
+            "store_archive_oldest_unarchived_age_seconds",
+            "age of the oldest committed entry that is not archived and verified here",
+            labels=labels,
+        )
+        size = GaugeMetricFamily("store_archive_unarchived_bytes", "committed, not archived", labels=labels)
+        stopped = GaugeMetricFamily(
+            "store_archive_stopped", "1 while the archive and this replica differ: no truncation", labels=labels
+        )
+        for view in self._views():
+            place = [view.table, view.partition]
+            age.add_metric(place, round(view.oldest_age_seconds, 3))
+            size.add_metric(place, view.unarchived_bytes)
+            stopped.add_metric(place, float(view.stopped))
+        budget = GaugeMetricFamily(
+            "store_wal_budget_ratio", "share of the write-ahead log's budget that is spent; writes are shed at 0.95"
+        )
+        budget.add_metric([], self._spent())
+        yield from (age, size, stopped, budget)
+
+
+class ArchiveCounts:
+    """What the archive agent of a node counts (:class:`cluster.archive.agent.Counts`)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._segments = Counter("store_archive_segments", "segments archived by this node", registry=registry)
+        self._mismatches = Counter(
+            "store_archive_verify_mismatch",
+            "archived objects that are damaged or differ from the log here",
+            registry=registry,
+        )
+        self._gaps = Counter(
+            "store_archive_gap", "holes in the archive that no replica could fill any more", registry=registry
+        )
+
+    def segment_archived(self) -> None:
+        """See :class:`cluster.archive.agent.Counts`."""
+        self._segments.inc()
+
+    def mismatch(self) -> None:
+        """See :class:`cluster.archive.agent.Counts`."""
+        self._mismatches.inc()
+
+    def gap(self) -> None:
+        """See :class:`cluster.archive.agent.Counts`."""
+        self._gaps.inc()
+
+
 class NodeMetrics:
     """The counters of one storage node, in a registry of its own."""
 
@@ -72,10 +128,15 @@ class NodeMetrics:
         self.fsync = Histogram(
             "store_wal_fsync_seconds", "time of one WAL fsync", buckets=_FSYNC_BUCKETS, registry=self.registry
         )
+        self.archive = ArchiveCounts(self.registry)
         # prometheus_client leaves a Gauge for constant labels to us: one sample that is always 1.
         self.registry.register(_Build(node, zone))
         self.registry.register(_Groups(views))
         ProcessCollector(registry=self.registry)
+
+    def show_archive(self, views: Callable[[], Iterable[ArchiveView]], spent: Callable[[], float]) -> None:
+        """Show the archive's gauges as well; ``spent``: the share of the log's budget."""
+        self.registry.register(_Archive(views, spent))
 
     def forget(self, table: str, partition: str) -> None:
         """Drop the series of a partition that is gone."""

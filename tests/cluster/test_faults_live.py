@@ -189,7 +189,6 @@ async def test_what_a_zone_process_cannot_do_is_said(region):
     actions = region.zones["az1"].actions
     for fields, status, words in (
         ({"kind": "version", "node": "az1-node-1", "version": "2"}, 501, "not built yet"),
-        ({"kind": "archive_stall", "node": "az1-node-1"}, 501, "not built yet"),
         ({"kind": "dns", "endpoint": "any", "answer": "empty"}, 422, "DNS server"),
         ({"kind": "crash", "zone": "az1"}, 422, "supervisor"),
         ({"kind": "crash", "node": "az1-node-9"}, 422, "az1-node-1"),

@@ -27,6 +27,8 @@ def planned(**fault: object) -> Plan:
         ({"kind": "restart", "zone": "az3"}, Plan(restart=("zone-az3",))),
         ({"kind": "crash", "node": "az2-node-3"}, Plan(tell=("zone-az2",))),
         ({"kind": "slow_disk", "zone": "az1", "factor": 20}, Plan(tell=("zone-az1",))),
+        ({"kind": "archive_stall", "zone": "az2"}, Plan(tell=("zone-az2",))),
+        ({"kind": "archive_stall", "node": "az3-node-1"}, Plan(tell=("zone-az3",))),
         ({"kind": "error", "router": "az3-router-2", "status": 500}, Plan(tell=("zone-az3",))),
         ({"kind": "error", "endpoint": "fips", "status": 503}, Plan(tell=ZONES)),
         (
@@ -52,7 +54,7 @@ def test_each_fault_goes_to_those_who_can_carry_it_out(fault: dict[str, object],
         ({"kind": "power_off", "zone": "az9"}, "there is no zone 'az9'; there is: az1, az2, az3"),
         ({"kind": "crash", "node": "az1-node-7"}, "there is no node"),
         ({"kind": "delay", "from": "az1-router-1", "to": "mars", "ms": 5}, "there is no component 'mars'"),
-        ({"kind": "archive_stall", "zone": "az1"}, "not built yet"),
+        ({"kind": "version", "zone": "az1", "version": "2"}, "not built yet"),
         ({"kind": "dns", "endpoint": "ftp", "answer": "empty"}, "there is no endpoint 'ftp'"),
     ],
 )

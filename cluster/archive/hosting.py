@@ -1,0 +1,173 @@
+"""The archive as a storage node uses it: its agent, what may be truncated, and the budget of its log (shell)."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from cluster.archive import budget
+from cluster.archive.agent import ArchiveAgent, ArchiveView, Counts
+from cluster.archive.decision import Limits
+from cluster.archive.segment import Place
+from cluster.archive.snapshots import Snapshots
+from cluster.archive.store import ObjectStore
+from cluster.config import ArchiveConfig
+from cluster.ports import Partition, Table
+from cluster.replication.log import Log
+from cluster.replication.messages import Entry
+from cluster.replication.replica import Replica
+from cluster.routing.messages import Row
+from cluster.worker import Worker
+
+Rows = Callable[[str], tuple[int, tuple[Row, ...]] | None]
+"""All rows of a group here, and the LSN they are as of; None when there are none (a log replica)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """What a node is given to archive with. ``worker``: for encoding and checking; ``wall``: UTC seconds."""
+
+    store: ObjectStore
+    worker: Worker
+    config: ArchiveConfig
+    wall: Callable[[], float]
+
+
+class Hosted(Protocol):
+    """A replica with its table, as a node hosts it."""
+
+    name: str
+    table: Table
+    partition: Partition
+    replica: Replica
+
+    def leads(self) -> bool:
+        """Whether it leads its group now."""
+        ...
+
+
+class HostedSource:
+    """A hosted replica as the agent sees it. ``older``: entries from before a restart that the replica need not know any more."""
+
+    def __init__(self, hosted: Hosted, older: Log, rows: Rows) -> None:
+        self._hosted, self._older, self._rows = hosted, older, rows
+
+    @property
+    def place(self) -> Place:
+        """See :class:`cluster.archive.agent.Source`."""
+        table, partition = self._hosted.table, self._hosted.partition
+        return Place(
+            table=table.name,
+            partition=partition.id,
+            group=self._hosted.name,
+            start=partition.start,
+            end=partition.end,
+        )
+
+    @property
+    def leads(self) -> bool:
+        """See :class:`cluster.archive.agent.Source`."""
+        return self._hosted.leads()
+
+    @property
+    def first(self) -> int:
+        """See :class:`cluster.archive.agent.Source`."""
+        first = self._hosted.replica.first_lsn
+        return min(first, self._older.first) if self._older.last >= first - 1 else first
+
+    @property
+    def committed(self) -> int:
+        """See :class:`cluster.archive.agent.Source`."""
+        return self._hosted.replica.commit_lsn
+
+    def between(self, first: int, last: int) -> tuple[Entry, ...]:
+        """See :class:`cluster.archive.agent.Source`."""
+        begins = self._hosted.replica.first_lsn
+        recent = self._hosted.replica.entries(first, last)
+        if first >= begins or self._older.last < begins - 1:
+            return recent
+        return (*self._older.between(first, min(last, begins - 1)), *recent)
+
+    def rows(self) -> tuple[int, tuple[Row, ...]] | None:
+        """See :class:`cluster.archive.agent.Source`."""
+        return self._rows(self._hosted.name)
+
+
+class NodeArchive:
+    """One for each storage node that archives; :meth:`run` beside the node's other tasks."""
+
+    def __init__(
+        self,
+        node: str,
+        archive: Archive,
+        *,
+        groups: Mapping[str, Hosted],
+        rows: Rows,
+        counts: Counts,
+        wal_bytes: Callable[[], int],
+        clock: Callable[[], float],
+        stalled: Callable[[], bool],
+    ) -> None:
+        config = archive.config
+        self._groups, self._rows, self._wal_bytes, self._budget = groups, rows, wal_bytes, config.wal_budget_bytes
+        self._older: dict[str, Log] = {}
+        self._worker = archive.worker
+        self._agent = ArchiveAgent(
+            node,
+            store=archive.store,
+            worker=archive.worker,
+            limits=Limits(
+                seal_seconds=config.seal_seconds, seal_bytes=config.seal_bytes, seal_entries=config.seal_entries
+            ),
+            snapshots=Snapshots(
+                archive.worker,
+                every=config.snapshot_segments,
+                retention_days=config.retention_days,
+                wall=archive.wall,
+            ),
+            sources=self._sources,
+            counts=counts,
+            clock=clock,
+            stalled=stalled,
+        )
+
+    def _sources(self) -> list[HostedSource]:
+        return [HostedSource(hosted, self._older.get(name, Log()), self._rows) for name, hosted in self._groups.items()]
+
+    def recovered(self, group: str, entries: Mapping[int, Entry], *, applied: int, after: int) -> None:
+        """Entries of the WAL that are applied, and perhaps not archived: without them a restart would leave a hole in the archive.
+
+        ``after``: the LSN of the last snapshot that was installed here. Entries up to it may never have been chosen.
+        """
+        first = applied + 1
+        while first - 1 > after and first - 1 in entries:
+            first -= 1
+        self._older[group] = Log([entries[lsn] for lsn in range(first, applied + 1)], first)
+
+    def may_forget(self, group: str, durable: int) -> int:
+        """The LSN up to which the log may be truncated; ``durable``: applied to the items and fsynced."""
+        upto = max(0, min(durable - budget.kept_entries(self.spent), self._agent.archived_lsn(group)))
+        if group in self._older:
+            self._older[group].truncate(upto)
+        return upto
+
+    @property
+    def spent(self) -> float:
+        """The share of the log's budget that is spent."""
+        return budget.ratio(self._wal_bytes(), self._budget)
+
+    @property
+    def sheds(self) -> bool:
+        """Whether writes are to be refused because the archive does not take the log."""
+        return budget.sheds(self.spent)
+
+    def views(self) -> Iterable[ArchiveView]:
+        """Every replica here, for metrics and people."""
+        return self._agent.views()
+
+    async def run(self) -> None:
+        """Archive until cancelled."""
+        await self._agent.run()
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._worker.close()
