@@ -2,7 +2,7 @@
 
 import typer
 
-from fivenines.commands import config, dashboards, drill, fault, incidents, parts, planned, report, status, up
+from fivenines.commands import archive, config, dashboards, drill, fault, incidents, parts, planned, report, status, up
 
 app = typer.Typer(
     name="fivenines",
@@ -25,6 +25,8 @@ app.add_typer(fault.app, name="fault")
 app.add_typer(drill.app, name="drill")
 app.add_typer(dashboards.app, name="dashboards")
 app.add_typer(planned.silence, name="silence")
+parts.cluster.add_typer(archive.archive, name="archive")
+parts.cluster.command("restore")(archive.restore)
 app.add_typer(parts.cluster, name="cluster")
 app.add_typer(parts.canary, name="canary")
 app.add_typer(parts.collector, name="collector")
