@@ -12,6 +12,7 @@ from cluster.faults import Fault, FaultKind, concerns_path
 from cluster.transport import Fate
 
 _DEFAULT_ERROR_STATUS = 500
+_UNHARMED = Fate()
 
 
 class FaultSet:
@@ -84,13 +85,17 @@ class FaultSet:
 
     def wall_clock(self, component: str) -> float:
         """UTC epoch seconds as the component believes."""
+        if FaultKind.SKEW not in self._by_kind:
+            return self._clock()
         return self._clock() + sum(fault.seconds or 0.0 for fault in self._of(FaultKind.SKEW, component))
 
     # --- the node's and its disk's questions ----------------------------------------------------------------------------
 
     def node_fails(self, node: str, operation: str, table: str) -> bool:
         """Whether the storage node answers this with an internal error."""
-        faults = self._by_kind.get(FaultKind.ERROR, ())
+        faults = self._by_kind.get(FaultKind.ERROR)
+        if not faults:
+            return False
         return any(fault.node == node and self._strikes(fault, operation, table) for fault in faults)
 
     def fsync_factor(self, component: str) -> float:
@@ -109,12 +114,15 @@ class FaultSet:
 
     def severed(self, sender: str, receiver: str) -> bool:
         """Whether a partition lies on the path."""
-        return any(concerns_path(fault, sender, receiver) for fault in self._by_kind.get(FaultKind.PARTITION, ()))
+        faults = self._by_kind.get(FaultKind.PARTITION)
+        if not faults:
+            return False
+        return any(concerns_path(fault, sender, receiver) for fault in faults)
 
     def fate(self, sender: str, receiver: str) -> Fate:
         """What happens to one message."""
         if not self._by_kind:
-            return Fate()
+            return _UNHARMED
         dropped = any(
             concerns_path(fault, sender, receiver) and self._chance() < (fault.probability or 0.0)
             for fault in self._by_kind.get(FaultKind.DROP, ())

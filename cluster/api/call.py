@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cluster.errors import ApiError
 from cluster.ports import Store, Table, Via
+
+_NOBODY = Via()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class Call:
     host: str = ""
     body_bytes: int = 0
     table: str = ""
-    via: Via = field(default_factory=Via)
+    via: Via = _NOBODY
 
     async def find(self, name: str, *, named: bool = False) -> Table:
         """The table; raises ResourceNotFound, which names it if ``named`` (as the control operations do)."""

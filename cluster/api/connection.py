@@ -22,6 +22,15 @@ _SWEEP_SECONDS = 1.0
 _DRAIN_SECONDS = 3.0
 _PIPELINED = 16
 _SMALL_BODY_BYTES = 64 * 1024
+_NAMES = {
+    spelt.encode("latin-1"): name
+    for name in (
+        *("host", "content-type", "content-length", "user-agent", "accept-encoding", "connection", "accept"),
+        *("authorization", "x-amz-target", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request", "expect"),
+    )
+    for spelt in (name, name.title())
+}
+"""Names as clients usually spell them, in lower case: looked up, not decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +220,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; several of a name are joined, as the signature wants them."""
         self._header_bytes += len(name) + len(value)
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        self._headers[key] = f"{self._headers[key]},{text}" if key in self._headers else text
+        key, text, headers = _NAMES.get(name) or name.decode("latin-1").lower(), value.decode("latin-1"), self._headers
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
 
     def on_headers_complete(self) -> None:
         """Refuse too large a request before its body comes."""
@@ -276,7 +285,8 @@ class Connection(asyncio.Protocol):
                 response = await self._owner.site.answer(request)
                 self._send(response, keep=keep)
                 self._owner.release(self)
-                await self._writable.wait()
+                if not self._writable.is_set():
+                    await self._writable.wait()
                 if not keep or self._ending:
                     self._end()
                     return
@@ -291,10 +301,9 @@ class Connection(asyncio.Protocol):
             f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}",
             *response.headers,
             f"Content-Length: {len(response.body)}",
+            "\r\n" if keep else "Connection: close\r\n\r\n",
         ]
-        if not keep:
-            lines.append("Connection: close")
-        self._transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + response.body)
+        self._transport.write("\r\n".join(lines).encode("latin-1") + response.body)
 
     def _refuse(self, reason: str) -> None:
         """Answer, drop what still comes, and close soon."""

@@ -20,6 +20,7 @@ from cluster.api.catalogue import OPERATIONS, SMALL_BODY_BYTES, Operation, opera
 from cluster.api.connection import Request, Response
 from cluster.api.injection import FrontFaults
 from cluster.api.metrics import RouterMetrics
+from cluster.api.patience import Patience
 from cluster.api.shapes import check_shape
 from cluster.api.signature import Keyring, read_claim
 from cluster.config import ClusterConfig
@@ -75,6 +76,7 @@ class Front:
         self._endpoint_by_host = {host: endpoint for endpoint, host in hosts.items()}
         self._keyring, self._faults, self.metrics = Keyring(secrets), faults, metrics
         self._gate = asyncio.Semaphore(_BATCH_REQUESTS_AT_ONCE)
+        self._patience = Patience()
         self._date = ("", 0)
 
     # --- the connection's questions -------------------------------------------------------------------------------------
@@ -133,8 +135,9 @@ class Front:
             assert operation is not None
             kind = operation.kind_of(parameters)
             self._inject(endpoint, operation, parameters)
-            async with asyncio.timeout(_CONTROL_SECONDS if kind == "control" else _DATA_SECONDS):
-                answer = await operation.run(call, parameters)
+            answer = await self._run(
+                operation, call, parameters, _CONTROL_SECONDS if kind == "control" else _DATA_SECONDS
+            )
         except ApiError as told:
             error = told
         except Exception as trouble:  # noqa: BLE001  # whatever happens, the customer gets an answer
@@ -146,6 +149,20 @@ class Front:
         if error is None:
             return self._response(200, _encode(answer), call.via)
         return self._response(error.meaning.status, _encode(error.body()), call.via)
+
+    async def _run(
+        self, operation: Operation, call: Call, parameters: dict[str, Any], seconds: float
+    ) -> dict[str, Any]:
+        """The operation's answer; raises TimeoutError after ``seconds``."""
+        task = self._patience.begin(seconds)
+        try:
+            return await operation.run(call, parameters)
+        except asyncio.CancelledError:
+            if self._patience.ran_out(task):
+                raise TimeoutError from None
+            raise
+        finally:
+            self._patience.end(task)
 
     def _read(self, request: Request, operation: Operation | None) -> dict[str, Any]:
         """The parameters of a request that is readable, known, signed and well shaped."""

@@ -55,6 +55,66 @@ def test_many_scopes_do_not_fill_the_memory():
     assert len(keyring._derived) <= 256
 
 
+def changed(headers, body, how):
+    """One thing that makes a signed request untrue, or makes it lack something."""
+    headers = dict(headers)
+    match how:
+        case "body":
+            body += b" "
+        case "signature":
+            last = headers["authorization"][-1]
+            headers["authorization"] = headers["authorization"][:-1] + ("0" if last != "0" else "1")
+        case "host" | "x-amz-target":
+            headers[how] += "x"
+        case "x-amz-date":
+            headers[how] = (
+                f"{headers[how][:9]}000000Z" if headers[how][9:15] != "000000" else f"{headers[how][:9]}000001Z"
+            )
+        case "no date":
+            del headers["x-amz-date"]
+        case "other day":
+            headers["x-amz-date"] = "2020" + headers["x-amz-date"][4:]
+        case "no signature":
+            headers["authorization"] = headers["authorization"].rpartition("=")[0] + "="
+        case "odd signature":
+            headers["authorization"] = headers["authorization"][:-64] + "é" * 64
+        case "trailing":
+            headers["authorization"] += ", Signature=" + "0" * 64
+    return headers, body
+
+
+_CHANGES = ["nothing", "body", "signature", "host", "x-amz-target", "x-amz-date", "no date", "other day"]
+
+
+@pytest.mark.parametrize("late", [0.0, 3600.0, -3600.0])
+@pytest.mark.parametrize("how", [*_CHANGES, "no signature", "odd signature", "trailing"])
+def test_a_known_client_is_judged_as_a_new_one(how, late):
+    """What a keyring remembers of a client changes no verdict and no word of a refusal."""
+
+    def verdict(keyring):
+        try:
+            return keyring.verify(*changed(signed(b"{}"), b"{}", how), at).access_key_id
+        except ApiError as error:
+            return error.name, error.message
+
+    known, at = Keyring({"AK": "s"}), time.time()
+    known.verify(signed(b"{}"), b"{}", at)
+    at += late
+    assert verdict(known) == verdict(Keyring({"AK": "s"}))
+
+
+def test_only_true_requests_are_remembered():
+    """Nobody without a secret can fill a keyring's memory."""
+    keyring = Keyring({"AK": "s"})
+    for number in range(20):
+        with pytest.raises(ApiError):
+            keyring.verify(signed(region=f"r{number}", secret="t"), b"{}", time.time())
+    assert not keyring._known
+    for number in range(600):
+        keyring.verify(signed(region=f"r{number}"), b"{}", time.time())
+    assert 0 < len(keyring._known) <= 256
+
+
 def test_the_canonical_form():
     """As the AWS General Reference shows it."""
     text = canonical_request({"host": "h", "x": " a   b "}, ("host", "x"), b"")
