@@ -114,7 +114,8 @@ class StorageNode:
 
     def _open(self, group: str, table: Table, recovered: Recovered | None) -> None:
         partition = next(p for p in table.partitions if catalogue.group_of(table, p) == group)
-        replica = Replica(group, self.name, partition.replicas, self._settings.timing, recovered, self._clock())
+        members = catalogue.members_of(partition)
+        replica = Replica(group, self.name, members, self._settings.timing, recovered, self._clock())
         evaluate = catalogue.evaluate if group == catalogue.GROUP else self._evaluate
         hosted = HostedGroup(
             group,

@@ -22,12 +22,19 @@ class KeyAttribute(msgspec.Struct, frozen=True):
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """A contiguous piece ``[start, end)`` of the 64-bit hash ring, and the nodes that hold it, preferred leader first."""
+    """A contiguous piece ``[start, end)`` of the 64-bit hash ring, and the nodes that hold it, preferred leader first.
+
+    ``log_replicas`` hold its recent log only. ``epoch``: the LSN of the change of members that made it so (0: as it was placed);
+    ``zones``: the order of preference of its leaders' zones.
+    """
 
     id: str
     start: int
     end: int
     replicas: tuple[str, ...]
+    log_replicas: tuple[str, ...] = ()
+    epoch: int = 0
+    zones: tuple[str, ...] = ()
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,6 +156,11 @@ def replica_names(config: ClusterConfig, partition: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+def zone_of(component: str) -> str:
+    """The zone in a component's name (``az1-node-2``)."""
+    return component.rsplit("-", 2)[0]
+
+
 def key_hash(partition_key: bytes) -> int:
     """The 64-bit position of a partition key on the ring; the ring is cut into a table's partitions evenly at first."""
     return int.from_bytes(hashlib.blake2b(partition_key, digest_size=8).digest(), "big")

@@ -17,7 +17,8 @@ from cluster.ports import (
     WriteRequest,
     WriteResult,
 )
-from cluster.topology import key_hash, replica_names
+from cluster.replication.membership import Member, Members
+from cluster.topology import key_hash, replica_names, zone_of
 
 NAME = "catalogue"
 GROUP = f"{NAME}/0"
@@ -29,6 +30,12 @@ _ATTRIBUTE = "table"
 def group_of(table: Table, partition: Partition) -> str:
     """The replication group of a partition."""
     return f"{table.id}/{partition.id}"
+
+
+def members_of(partition: Partition) -> Members:
+    """The members of a partition's replication group as the catalogue has them."""
+    storage = (Member(node, zone_of(node)) for node in partition.replicas)
+    return (*storage, *(Member(node, zone_of(node), log_only=True) for node in partition.log_replicas))
 
 
 def catalogue_table(config: ClusterConfig) -> Table:

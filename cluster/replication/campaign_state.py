@@ -12,6 +12,8 @@ class Canvass:
     asked_at: float
     deadline: float
     unhealthy: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
+    """Those of them that have never stored anything."""
 
 
 @dataclass(slots=True)
@@ -21,6 +23,8 @@ class Campaign:
     reason: str
     begins_at: float
     ends_at: float
+    founding: bool = False
+    """No member has ever stored anything; so every one of them must vote, and one without a past may."""
     ballot: Ballot | None = None
     token: int = 0
     """The own promise is on disk when this Append is."""
@@ -43,5 +47,6 @@ def choose(own: tuple[Entry, ...], promises: list[Promise], ballot: Ballot, comm
                 best[entry.lsn] = entry
     last = max(best, default=committed)
     return tuple(
-        Entry(lsn, ballot, best[lsn].payload if lsn in best else b"") for lsn in range(committed + 1, last + 1)
+        Entry(lsn, ballot, best[lsn].payload, best[lsn].members) if lsn in best else Entry(lsn, ballot, b"")
+        for lsn in range(committed + 1, last + 1)
     )

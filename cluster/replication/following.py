@@ -4,16 +4,19 @@ An acceptor in the words of Lamport, "Paxos Made Simple", §2: it promises only 
 its disk. On top of it lies the lease: no promise while a grant binds (``lease``).
 """
 
+from cluster.replication.leadership import BATCH_BYTES, BATCH_ENTRIES
 from cluster.replication.lease import NEVER, Grant
 from cluster.replication.messages import (
     NO_BALLOT,
     Accept,
     AcceptReply,
     Ballot,
+    Chosen,
     Entry,
     Heartbeat,
     HeartbeatReply,
     LogGone,
+    Lost,
     NeedSnapshot,
     Outdated,
     PeerAnswer,
@@ -24,7 +27,7 @@ from cluster.replication.messages import (
     Resign,
     SnapshotInstalled,
 )
-from cluster.replication.roles import Role
+from cluster.replication.roles import Past, Role
 from cluster.replication.state import State
 
 BEHIND_ENTRIES = 64
@@ -37,7 +40,10 @@ def on_prepare(s: State, sender: str, m: Prepare, at: float) -> None:
     """Phase 1: promise, or say why not and until when."""
     s.number = max(s.number, m.ballot.number)
     s.released = max(s.released, m.released)
-    if m.ballot == s.ballot and s.leader == sender:
+    if (m.ballot == s.ballot and s.leader == sender) or not (s.becomes_member() or m.config_lsn > s.config_lsn):
+        return
+    if s.past is Past.LOST or (s.past is Past.NONE and not m.founding):
+        s.send(sender, Lost(m.ballot))
         return
     remaining = s.grant.remaining(at, s.released)
     healthy = s.hears_leader(at) and s.ballot > s.released
@@ -46,14 +52,24 @@ def on_prepare(s: State, sender: str, m: Prepare, at: float) -> None:
     elif m.ballot < s.promised:
         s.send(sender, Refusal(m.ballot, s.promised, "higher_ballot"))
     elif s.committed - m.committed > BEHIND_ENTRIES or m.committed < s.log.first - 1:
-        s.send(sender, Refusal(m.ballot, s.promised, "behind"))
-        if s.role is Role.FOLLOWER:
+        s.send(sender, Refusal(m.ballot, s.promised, "log_gone" if s.log_only else "behind"))
+        if s.role is Role.FOLLOWER and s.may_lead:
             s.suspect_at = at
+        elif s.log_only:
+            _teach(s, sender, m)
     else:
         _promise(s, sender, m, at)
 
 
+def _teach(s: State, sender: str, m: Prepare) -> None:
+    """A log replica cannot lead in the place of a candidate that knows less: it tells it what is committed."""
+    entries = s.log.batch(m.committed + 1, s.committed, BATCH_ENTRIES, BATCH_BYTES)
+    if entries and entries[0].lsn == m.committed + 1:
+        s.send(sender, Chosen(entries))
+
+
 def _promise(s: State, sender: str, m: Prepare, at: float) -> None:
+    chosen = s.chosen
     if s.role is not Role.FOLLOWER:
         s.become(Role.FOLLOWER, "voted_for_another")
     if m.ballot > s.promised:
@@ -61,7 +77,7 @@ def _promise(s: State, sender: str, m: Prepare, at: float) -> None:
     s.leader = None
     s.last_heard = NEVER
     s.watch(at, s.timing.silence_seconds)
-    s.send_when_stored(sender, Promise(m.ballot, s.committed, s.log.between(m.committed + 1, s.log.last)))
+    s.send_when_stored(sender, Promise(m.ballot, chosen, s.log.between(m.committed + 1, s.log.last)))
 
 
 def obeys(s: State, sender: str, ballot: Ballot, at: float) -> bool:
@@ -69,6 +85,9 @@ def obeys(s: State, sender: str, ballot: Ballot, at: float) -> bool:
 
     An elected leader needs no vote here: its quorum of promises proves that no earlier lease is valid any more.
     """
+    if s.past is not Past.SOUND:
+        s.send(sender, Lost(ballot))
+        return False
     if ballot < s.promised:
         s.send(sender, Outdated(ballot, s.promised))
         return False
@@ -161,7 +180,29 @@ def on_log_gone(s: State, sender: str, m: LogGone, at: float) -> None:
     if sender == s.snapshot_source and at < s.snapshot_asked_at + SNAPSHOT_PATIENCE_SECONDS:
         return
     s.snapshot_asked_at, s.snapshot_source = at, sender
-    s.effects.append(NeedSnapshot(sender, m.committed))
+    if s.log_only:
+        s.effects.append(NeedSnapshot(sender, m.first - 1, m.members))
+    else:
+        s.effects.append(NeedSnapshot(sender, m.committed))
+
+
+def on_chosen(s: State, _sender: str, m: Chosen, at: float) -> None:
+    """What others know to be committed is committed here too; a candidate that was behind may try again."""
+    if s.role is not Role.LEADER and s.past is Past.SOUND and learn_chosen(s, m.entries):
+        s.suspect_at = min(s.suspect_at, at)
+
+
+def learn_chosen(s: State, entries: tuple[Entry, ...]) -> bool:
+    """Take committed ``entries`` into the log; what is stored above them stays: it may be chosen as well. Whether any was new."""
+    new = tuple(entry for entry in entries if entry.lsn > s.committed)
+    if not new or new[0].lsn != s.committed + 1:
+        return False
+    tail = s.log.between(new[-1].lsn + 1, s.log.last)
+    s.log.replace(new + tail)
+    s.received = max(s.received, new[-1].lsn)
+    s.append(new + tail)
+    s.commit(new[-1].lsn)
+    return True
 
 
 def on_snapshot(s: State, m: SnapshotInstalled) -> None:
@@ -169,6 +210,8 @@ def on_snapshot(s: State, m: SnapshotInstalled) -> None:
     s.snapshot_asked_at = NEVER
     if m.lsn <= s.applied:
         return
+    if m.members:
+        s.adopt(m.members, max(m.lsn, s.config_lsn))
     s.log.truncate(m.lsn)
     s.applied = m.lsn
     s.committed = max(s.committed, m.lsn)
@@ -177,8 +220,8 @@ def on_snapshot(s: State, m: SnapshotInstalled) -> None:
 
 
 def on_query(s: State, sender: str, m: PeerQuery, at: float) -> None:
-    """Say whether this replica hears (or is) a healthy leader."""
-    s.send(sender, PeerAnswer(m.asked_at, s.hears_leader(at)))
+    """Say whether this replica hears (or is) a healthy leader, and whether it has a past at all."""
+    s.send(sender, PeerAnswer(m.asked_at, s.hears_leader(at), s.empty))
 
 
 def after_stored(s: State, to: str) -> None:

@@ -4,6 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from cluster.replication.lease import NEVER, Lease
+from cluster.replication.membership import Member, Members
+from cluster.replication.messages import Propose
 
 BATCH_ENTRIES = 128
 BATCH_BYTES = 256 * 1024
@@ -30,6 +32,8 @@ class Progress:
     rewound_at: float = NEVER
     offered_at: float = NEVER
     """When it was last told to fetch a snapshot."""
+    lost: bool = False
+    """It says that it has lost its past: it does not vote."""
 
     def rewind(self, received: int, at: float) -> None:
         """Send again from after ``received``."""
@@ -54,6 +58,7 @@ class Leadership:
     elected_at: float
     reproposed_to: int
     progress: dict[str, Progress]
+    """Of the other voters and of those that are taught."""
     flushed: int
     """Up to here entries were handed to the WAL and may be sent."""
     appends: int = 0
@@ -61,8 +66,20 @@ class Leadership:
     """(LSN, proposal) in order of LSN."""
     next_heartbeat: float = NEVER
     handover: Handover | None = None
+    learners: dict[str, Member] = field(default_factory=dict)
+    """Nodes that get the log and do not vote (yet)."""
+    change_lsn: int = 0
+    """Where the newest change of members is in the log; nothing is proposed above it before it is committed."""
+    deferred: deque[Propose] = field(default_factory=deque)
+    """Proposals that wait for a change of members to be committed."""
+    provisional: bool = False
+    """It leads only to settle a change of members that it found open; then another ballot is needed (``campaigning``)."""
     preferred_since: float | None = None
     """Since when the preferred leader has been healthy and caught up."""
+
+    def zones(self, members: Members) -> dict[str, str]:
+        """The zone of each voter and learner."""
+        return {m.node: m.zone for m in (*members, *self.learners.values())}
 
     @property
     def deadline(self) -> float:

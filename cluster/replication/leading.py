@@ -4,6 +4,8 @@ Phase 2 of Multi-Paxos (Lamport, "Paxos Made Simple", §3), pipelined; leases as
 that the successor need not wait (DynamoDB, ATC 2022, §6 deployments).
 """
 
+from collections import deque
+
 from cluster.replication.leadership import (
     APPENDS_IN_FLIGHT,
     BATCH_BYTES,
@@ -14,7 +16,8 @@ from cluster.replication.leadership import (
     Leadership,
     Progress,
 )
-from cluster.replication.lease import NEVER, Grant, Lease
+from cluster.replication.lease import FOREVER, NEVER, Grant, Lease
+from cluster.replication.membership import chosen, storage
 from cluster.replication.messages import (
     Accept,
     Accepted,
@@ -23,18 +26,24 @@ from cluster.replication.messages import (
     Heartbeat,
     HeartbeatReply,
     LogGone,
+    Lost,
     Outdated,
     Propose,
     Rejected,
     Resign,
 )
-from cluster.replication.quorum import reached
 from cluster.replication.roles import Role
 from cluster.replication.state import State
 
 
-def begin(s: State, entries: tuple[Entry, ...], committed: dict[str, int], at: float) -> None:
-    """Take office: re-propose ``entries`` to all, ask for the lease. ``committed``: how far each voter is."""
+def begin(
+    s: State, entries: tuple[Entry, ...], committed: dict[str, int], at: float, *, provisional: bool = False
+) -> None:
+    """Take office: re-propose ``entries`` to all, ask for the lease. ``committed``: how far each voter is.
+
+    ``provisional``: the last of them is a change of members; when it is committed, the office ends (and begins anew, by the new
+    members' votes). Until then there is no lease: a quorum of the old members may not meet one of the new.
+    """
     if entries:
         s.log.replace(entries)
     s.received = s.log.last
@@ -42,13 +51,13 @@ def begin(s: State, entries: tuple[Entry, ...], committed: dict[str, int], at: f
     s.grant = Grant(s.ballot, at + s.timing.grant_seconds)
     starts = {peer: min(committed.get(peer, s.committed), s.committed) for peer in s.peers}
     progress = {peer: Progress(start + 1, start) for peer, start in starts.items()}
-    lease = Lease(s.timing, len(s.members))
-    s.lead = Leadership(lease, at, s.log.last, progress, s.log.last)
+    lease = Lease(s.timing, s.peers)
+    s.lead = Leadership(lease, at, s.log.last, progress, s.log.last, provisional=provisional)
     if entries:
         s.lead.appends += 1
         s.append(entries, to=s.node)
     if not s.peers:
-        lease.until = float("inf")
+        lease.until = FOREVER
     _heartbeat(s, s.lead, at)
     for peer, p in progress.items():
         send_entries(s, s.lead, peer, p, at)
@@ -84,7 +93,7 @@ def _heartbeat(s: State, lead: Leadership, at: float) -> None:
 def _tell_committed(s: State, at: float) -> None:
     """A heartbeat out of turn leaves the timer alone: what is looked at with every regular one must not starve under steady writes."""
     message = Heartbeat(s.ballot, at, s.committed, s.log.last)
-    for peer in s.peers:
+    for peer in s.lead.progress if s.lead is not None else s.peers:
         s.send(peer, message)
 
 
@@ -94,8 +103,9 @@ def on_heartbeat_reply(s: State, sender: str, m: HeartbeatReply, at: float) -> N
     if lead is None or m.ballot != s.ballot:
         return
     p = lead.progress[sender]
-    p.heard_at = at
-    lead.lease.acknowledged(sender, m.sent_at, at)
+    p.heard_at, p.lost = at, False
+    if not lead.provisional:
+        lead.lease.acknowledged(sender, m.sent_at)
     s.grant = Grant(s.ballot, at + s.timing.grant_seconds)
     lost = m.received < p.next - 1 and p.sent_at < m.sent_at
     if lost or m.received >= p.next:
@@ -107,20 +117,26 @@ def on_heartbeat_reply(s: State, sender: str, m: HeartbeatReply, at: float) -> N
 
 
 def propose(s: State, m: Propose, at: float) -> None:
-    """Give the payload the next LSN, or say why not."""
+    """Give the payload the next LSN, or say why not; while a change of members is open, it waits."""
     lead = s.lead
-    reason = _refuse(s, lead, at)
+    reason = refusal(s, lead, at)
     if lead is None or reason:
         s.effects.append(Rejected(m.proposal, reason, s.leader))
-        return
-    lsn = s.log.last + 1
-    s.log.append(Entry(lsn, s.ballot, m.payload))
-    s.received = lsn
-    lead.pending.append((lsn, m.proposal))
+    elif lead.change_lsn > s.committed:
+        lead.deferred.append(m)
+    else:
+        add(s, lead, m.proposal, Entry(s.log.last + 1, s.ballot, m.payload), at)
+
+
+def add(s: State, lead: Leadership, proposal: int, entry: Entry, at: float) -> None:
+    """The next entry of the log, on behalf of ``proposal``."""
+    s.log.append(entry)
+    s.received = entry.lsn
+    lead.pending.append((entry.lsn, proposal))
     flush(s, lead, at)
 
 
-def _refuse(s: State, lead: Leadership | None, at: float) -> str:
+def refusal(s: State, lead: Leadership | None, at: float) -> str:
     """Why no proposal is taken now; empty: one is."""
     if lead is None:
         return "waiting_for_lease" if s.role is Role.CANDIDATE else "not_leader"
@@ -128,12 +144,12 @@ def _refuse(s: State, lead: Leadership | None, at: float) -> str:
         return "waiting_for_lease"
     if lead.handover is not None:
         return "handing_over"
-    return "overloaded" if s.log.last - s.committed >= UNCOMMITTED_ENTRIES else ""
+    return "overloaded" if s.log.last - s.committed + len(lead.deferred) >= UNCOMMITTED_ENTRIES else ""
 
 
 def established(s: State, lead: Leadership, at: float) -> bool:
     """The lease is valid, and whatever earlier leaders may have committed is committed and applied here."""
-    return lead.lease.valid(at) and s.applied >= lead.reproposed_to
+    return lead.lease.valid(at) and s.applied >= lead.reproposed_to and not lead.provisional
 
 
 def flush(s: State, lead: Leadership, at: float) -> None:
@@ -163,7 +179,7 @@ def send_entries(s: State, lead: Leadership, peer: str, p: Progress, at: float) 
 def _offer_snapshot(s: State, peer: str, p: Progress, at: float) -> None:
     if at >= p.offered_at + s.timing.heartbeat_seconds:
         p.offered_at = at
-        s.send(peer, LogGone(s.ballot, s.committed))
+        s.send(peer, LogGone(s.ballot, s.committed, s.log.first, s.membership))
 
 
 def on_accept_reply(s: State, sender: str, m: AcceptReply, at: float) -> None:
@@ -172,7 +188,7 @@ def on_accept_reply(s: State, sender: str, m: AcceptReply, at: float) -> None:
     if lead is None or m.ballot != s.ballot:
         return
     p = lead.progress[sender]
-    p.heard_at = at
+    p.heard_at, p.lost = at, False
     if (
         m.gap
         and m.received < p.next - 1
@@ -212,15 +228,23 @@ def advance(s: State, lead: Leadership, at: float) -> None:
 
     While more entries are on their way, the next Accept tells the followers how far is committed; after the last, a heartbeat does.
     """
-    chosen = reached([s.stored, *(p.match for p in lead.progress.values())], len(s.members))
-    if chosen <= s.committed:
+    stored = {peer: p.match for peer, p in lead.progress.items()}
+    stored[s.node] = s.stored
+    upto = chosen(stored, s.membership, lead.zones(s.membership))
+    if upto <= s.committed:
         return
-    s.commit(chosen)
-    while lead.pending and lead.pending[0][0] <= chosen:
+    s.commit(upto)
+    while lead.pending and lead.pending[0][0] <= upto:
         lsn, proposal = lead.pending.popleft()
         s.effects.append(Accepted(proposal, lsn))
-    if chosen == s.log.last:
+    if upto == s.log.last:
         _tell_committed(s, at)
+    if lead.provisional and s.committed >= lead.reproposed_to:
+        resign(s, "members_changed", s.node if s.may_lead else None, at)
+    elif lead.deferred and lead.change_lsn <= s.committed:
+        waiting, lead.deferred = lead.deferred, deque()
+        for proposal_ in waiting:
+            propose(s, proposal_, at)
 
 
 # --- leaving office ------------------------------------------------------------------------------------------------------
@@ -241,7 +265,7 @@ def resign(s: State, reason: str, successor: str | None, at: float) -> None:
 def hand_over(s: State, successor: str, at: float) -> None:
     """Take no more proposals; go as soon as the successor has stored everything; else stay, after a while."""
     lead = s.lead
-    if lead is not None and successor in s.members and lead.handover is None:
+    if lead is not None and successor in storage(s.membership) and lead.handover is None:
         lead.handover = Handover(successor, at + s.timing.silence_seconds)
         lead.preferred_since = None
         hand_over_when_ready(s, lead, at)
@@ -249,20 +273,22 @@ def hand_over(s: State, successor: str, at: float) -> None:
 
 def hand_over_when_ready(s: State, lead: Leadership, at: float) -> None:
     """The planned change of leader, once nothing is in flight."""
-    if lead.handover is None or lead.pending or s.committed < s.log.last:
+    if lead.handover is None or lead.pending or lead.deferred or s.committed < s.log.last:
         return
     if lead.handover.successor == s.node:
         resign(s, "ballot_outdated", s.node, at)
         return
-    p = lead.progress[lead.handover.successor]
-    if p.match >= s.log.last and at - p.heard_at <= s.timing.fresh_seconds:
+    p = lead.progress.get(lead.handover.successor)
+    if p is None:
+        lead.handover = None
+    elif p.match >= s.log.last and at - p.heard_at <= s.timing.fresh_seconds:
         resign(s, "handed_over", lead.handover.successor, at)
 
 
 def _consider_return(s: State, lead: Leadership, at: float) -> None:
     """The preferred leader (the first member) gets the office back when it has been well for a while."""
-    preferred = s.members[0]
-    if preferred == s.node:
+    preferred = storage(s.membership)[0]
+    if preferred == s.node or lead.change_lsn > s.committed:
         return
     p = lead.progress[preferred]
     if at - p.heard_at > 2 * s.timing.heartbeat_seconds or p.match + BATCH_ENTRIES < s.committed:
@@ -273,8 +299,16 @@ def _consider_return(s: State, lead: Leadership, at: float) -> None:
         hand_over(s, preferred, at)
 
 
+def on_lost(s: State, sender: str, m: Lost, at: float) -> None:
+    """A member that has lost its past answers, but does not vote; whoever heals the group is told by ``Replica.health``."""
+    lead = s.lead
+    if lead is not None and m.ballot == s.ballot:
+        p = lead.progress[sender]
+        p.heard_at, p.lost = at, True
+
+
 def on_outdated(s: State, _sender: str, m: Outdated, at: float) -> None:
-    """A member has promised to a higher ballot in vain; a new ballot of this leader's own brings it back."""
+    """A member (or a learner that was one) has promised to a higher ballot in vain; a new ballot of this leader's own brings it back."""
     s.number = max(s.number, m.promised.number)
     if m.ballot == s.ballot:
         hand_over(s, s.node, at)

@@ -13,6 +13,7 @@ from cluster.replication.quorum import reached
 from cluster.replication.timing import Timing
 
 NEVER = float("-inf")
+FOREVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +33,26 @@ class Lease:
     """A leader's lease: for each peer the send time of the last renewal that it acknowledged."""
 
     timing: Timing
-    members: int
+    peers: tuple[str, ...]
+    """The other voters; those that are taught the log grant leases as well, which count once they vote."""
     until: float = NEVER
     renewed: dict[str, float] = field(default_factory=dict)
 
-    def acknowledged(self, peer: str, sent_at: float, at: float) -> None:
-        """``peer`` has granted the renewal sent at ``sent_at``; the leader itself counts as renewed now."""
-        if sent_at <= self.renewed.get(peer, NEVER):
-            return
-        self.renewed[peer] = sent_at
-        silent = self.members - 1 - len(self.renewed)
-        base = reached([at, *self.renewed.values(), *([NEVER] * silent)], self.members)
-        self.until = max(self.until, base + self.timing.leader_lease_seconds)
+    def acknowledged(self, peer: str, sent_at: float) -> None:
+        """``peer`` has granted the renewal sent at ``sent_at``."""
+        if sent_at > self.renewed.get(peer, NEVER):
+            self.renewed[peer] = sent_at
+            self.until = max(self.until, self._granted())
+
+    def among(self, peers: tuple[str, ...]) -> None:
+        """From now on these are the other voters: only what they have granted counts, so the lease may end earlier than it did."""
+        self.peers = peers
+        self.until = self._granted()
+
+    def _granted(self) -> float:
+        """The end of the lease by what a quorum has granted; the leader's own grant is always the newest of all."""
+        grants = [FOREVER, *(self.renewed.get(peer, NEVER) for peer in self.peers)]
+        return reached(grants, len(grants)) + self.timing.leader_lease_seconds
 
     def valid(self, at: float) -> bool:
         """Whether strong reads may be served and writes acknowledged at ``at``."""

@@ -11,8 +11,10 @@ an :class:`Apply` changes the item table; :class:`Accepted` and :class:`Rejected
 
 import msgspec
 
+from cluster.replication.membership import Member, Members
 
-class Ballot(msgspec.Struct, frozen=True, order=True):
+
+class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True):
     """A leader's number: higher wins; the node name breaks ties."""
 
     number: int
@@ -22,12 +24,16 @@ class Ballot(msgspec.Struct, frozen=True, order=True):
 NO_BALLOT = Ballot(0, "")
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One log record of a group. ``payload`` is opaque to replication; b"" fills a hole."""
+class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """One log record of a group. ``payload`` is opaque to replication; b"" fills a hole.
+
+    ``members``: from this LSN's commit on, the group consists of these (``payload`` is empty then).
+    """
 
     lsn: int
     ballot: Ballot
     payload: bytes
+    members: Members | None = None
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -85,10 +91,27 @@ class Outdated(Message, frozen=True):
 
 
 class LogGone(Message, frozen=True):
-    """To a follower: the log that it needs is truncated; a snapshot up to ``committed`` is needed."""
+    """To a follower: the log that it needs is truncated; a snapshot up to ``committed`` is needed.
+
+    A log replica needs no items: it begins at ``first``, with ``members``.
+    """
 
     ballot: Ballot
     committed: int
+    first: int = 1
+    members: Members = ()
+
+
+class Chosen(Message, frozen=True):
+    """Consecutive entries that are committed, for one that is behind; facts, under whatever ballot."""
+
+    entries: tuple[Entry, ...]
+
+
+class Lost(Message, frozen=True):
+    """The sender has lost what it promised or stored (a new disk, a damaged WAL): it does not vote, and is to be replaced."""
+
+    ballot: Ballot
 
 
 class PeerQuery(Message, frozen=True):
@@ -98,23 +121,30 @@ class PeerQuery(Message, frozen=True):
 
 
 class PeerAnswer(Message, frozen=True):
-    """``healthy``: the answering replica hears (or is) a leader."""
+    """``healthy``: the answering replica hears (or is) a leader; ``empty``: it has never stored an entry."""
 
     asked_at: float
     healthy: bool
+    empty: bool = False
 
 
 class Prepare(Message, frozen=True):
-    """Phase 1a. The candidate knows everything up to ``committed``; leases of ballots up to ``released`` were given up."""
+    """Phase 1a. The candidate knows everything up to ``committed``; leases of ballots up to ``released`` were given up.
+
+    ``founding``: no member of the group has ever stored anything, so that one without a past may vote. ``config_lsn``: the LSN of the
+    change that made the candidate's members; it asks only members, so that one which has not heard of the change yet may vote.
+    """
 
     ballot: Ballot
     committed: int
     last: int
     released: Ballot
+    founding: bool = False
+    config_lsn: int = 0
 
 
 class Promise(Message, frozen=True):
-    """Phase 1b: ``entries`` are all that the voter holds above the candidate's ``committed``.
+    """Phase 1b: ``entries`` are all that the voter holds above the candidate's ``committed``; up to ``committed`` they are chosen.
 
     The voter's lease grant has run out or was released: ``lease_remaining`` is 0.
     """
@@ -126,7 +156,7 @@ class Promise(Message, frozen=True):
 
 
 class Refusal(Message, frozen=True):
-    """No promise for ``ballot``; ``reason`` is ``lease``, ``higher_ballot`` or ``behind``.
+    """No promise for ``ballot``; ``reason`` is ``lease``, ``higher_ballot``, ``behind``, or ``log_gone`` (a log replica's ``behind``).
 
     ``lease_remaining``: seconds until the voter is free again; ``healthy``: it hears a leader.
     """
@@ -152,6 +182,8 @@ PeerMessage = (
     | AcceptReply
     | Outdated
     | LogGone
+    | Chosen
+    | Lost
     | PeerQuery
     | PeerAnswer
     | Prepare
@@ -196,19 +228,43 @@ class HandOver(msgspec.Struct, frozen=True):
 
 
 class SnapshotInstalled(msgspec.Struct, frozen=True):
-    """The items of the partition up to ``lsn`` (from NeedSnapshot's source) are in the table, durably."""
+    """The items of the partition up to ``lsn`` (from NeedSnapshot's source) are in the table, durably; ``members`` as of then.
+
+    A log replica skips to ``lsn`` in the same way, with nothing in the table.
+    """
 
     lsn: int
+    members: Members = ()
 
 
-Input = Tick | Receive | Propose | Persisted | HandOver | SnapshotInstalled
+class Teach(msgspec.Struct, frozen=True):
+    """To a leader: send the log to ``member`` too, which does not vote (yet)."""
+
+    member: Member
+
+
+class StopTeaching(msgspec.Struct, frozen=True):
+    """To a leader: ``node`` is not going to be a member."""
+
+    node: str
+
+
+class ChangeMembers(msgspec.Struct, frozen=True):
+    """To a leader: the group shall consist of ``members``, which differ from today's by one; answered like a Propose."""
+
+    proposal: int
+    members: Members
+
+
+Input = Tick | Receive | Propose | Persisted | HandOver | SnapshotInstalled | Teach | StopTeaching | ChangeMembers
 
 
 class Recovered(msgspec.Struct, frozen=True):
     """What a restarted node found on its disk.
 
     ``promised`` and ``committed`` are those of the last Append in the WAL; ``entries`` are consecutive and begin at ``first_lsn``
-    (or there are none); ``applied`` is the LSN that the item table has durably reached.
+    (or there are none); ``applied`` is the LSN that the item table has durably reached, and ``members`` those as of it (empty:
+    the group's first ones), chosen at ``config_lsn``.
     """
 
     promised: Ballot
@@ -216,13 +272,15 @@ class Recovered(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]
     first_lsn: int = 1
     applied: int = 0
+    members: Members = ()
+    config_lsn: int = 0
 
 
 # --- effects ------------------------------------------------------------------------------------------------------------
 
 
 class Append(msgspec.Struct, frozen=True):
-    """Write to the WAL and fsync: log entries (replacing any of the same or a higher LSN) and/or the promised ballot, and how far is committed."""
+    """Write to the WAL and fsync: log entries (replacing any of the same or a higher LSN) and/or the promised ballot, and how far is chosen."""
 
     token: int
     promised: Ballot
@@ -253,8 +311,8 @@ class Accepted(msgspec.Struct, frozen=True):
 class Rejected(msgspec.Struct, frozen=True):
     """The proposal was not accepted here.
 
-    ``reason`` is ``not_leader``, ``waiting_for_lease``, ``handing_over``, ``overloaded`` (these four: certainly not written) or
-    ``outcome_unknown`` (leadership lost meanwhile).
+    ``reason`` is ``not_leader``, ``waiting_for_lease``, ``handing_over``, ``overloaded``, ``invalid_change``, ``change_pending`` (these:
+    certainly not written) or ``outcome_unknown`` (leadership lost meanwhile).
     """
 
     proposal: int
@@ -271,10 +329,14 @@ class RoleChanged(msgspec.Struct, frozen=True):
 
 
 class NeedSnapshot(msgspec.Struct, frozen=True):
-    """This follower is behind the leader's log: fetch the partition's items up to ``lsn`` from ``source``."""
+    """This follower is behind the leader's log: fetch the partition's items up to ``lsn`` from ``source``.
+
+    ``members``: given to a log replica, which fetches nothing and begins after ``lsn``.
+    """
 
     source: str
     lsn: int
+    members: Members | None = None
 
 
 Effect = Append | Send | Apply | Accepted | Rejected | RoleChanged | NeedSnapshot

@@ -8,18 +8,24 @@ does it (Elhemali et al., USENIX ATC 2022, §3, §5). This file only dispatches:
 from collections.abc import Callable
 from typing import Any
 
-from cluster.replication import campaigning, following, leading
-from cluster.replication.lease import NEVER
+from cluster.replication import campaigning, changing, following, leading
+from cluster.replication.health import Health, PeerHealth
+from cluster.replication.lease import FOREVER, NEVER
+from cluster.replication.membership import Members
 from cluster.replication.messages import (
     Accept,
     AcceptReply,
     Ballot,
+    ChangeMembers,
+    Chosen,
     Effect,
+    Entry,
     HandOver,
     Heartbeat,
     HeartbeatReply,
     Input,
     LogGone,
+    Lost,
     Outdated,
     PeerAnswer,
     PeerQuery,
@@ -32,9 +38,11 @@ from cluster.replication.messages import (
     Refusal,
     Resign,
     SnapshotInstalled,
+    StopTeaching,
+    Teach,
     Tick,
 )
-from cluster.replication.roles import Role
+from cluster.replication.roles import Past, Role
 from cluster.replication.state import State
 from cluster.replication.timing import Timing
 
@@ -45,25 +53,48 @@ _HANDLERS: dict[type, Callable[[State, str, Any, float], None]] = {
     PeerQuery: following.on_query,
     Resign: following.on_resign,
     LogGone: following.on_log_gone,
+    Chosen: following.on_chosen,
+}
+"""From anybody: an acceptor obeys whoever has the higher ballot, and may be the last to learn who belongs to the group."""
+_OF_MEMBERS: dict[type, Callable[[State, str, Any, float], None]] = {
     PeerAnswer: campaigning.on_answer,
     Promise: campaigning.on_promise,
     Refusal: campaigning.on_refusal,
+}
+"""Only from those that vote."""
+_OF_FOLLOWERS: dict[type, Callable[[State, str, Any, float], None]] = {
     HeartbeatReply: leading.on_heartbeat_reply,
     AcceptReply: leading.on_accept_reply,
     Outdated: leading.on_outdated,
+    Lost: leading.on_lost,
 }
+"""Only from those that the leader sends its log to."""
 
 
 class Replica:
     """See the module. ``members`` are in order of preference: the first campaigns at once in a fresh group and gets the office back.
 
-    ``recovered`` is None only for a replica that has never run: one that lost its disk must not come back under the same name.
+    ``recovered`` is None for a replica that has never run here: it votes only when nobody of the group has ever stored anything (it may
+    be a disk that was lost). A learner begins with a :class:`Recovered` that names the members, itself not among them. ``log_only``: it is, or is to be, a log replica.
+    ``lost``: the disk has lost something that the replica promised or stored: it does not vote at all.
     """
 
     def __init__(  # noqa: PLR0917 - three names, then what they start from
-        self, group: str, node: str, members: tuple[str, ...], timing: Timing, recovered: Recovered | None, at: float
+        self,
+        group: str,
+        node: str,
+        members: Members,
+        timing: Timing,
+        recovered: Recovered | None,
+        at: float,
+        *,
+        log_only: bool = False,
+        lost: bool = False,
     ) -> None:
         self._s = State(group, node, members, timing, recovered, at)
+        self._s.log_only = log_only
+        if lost:
+            self._s.past = Past.LOST
 
     def step(self, event: Input, at: float) -> list[Effect]:
         """Take one input at monotonic time ``at`` (never less than before); the effects are to be carried out in order."""
@@ -74,13 +105,24 @@ class Replica:
         if s.applied < s.committed:
             s.commit(s.committed)
         if isinstance(event, Receive):
-            if event.sender in s.peers:
-                _HANDLERS[type(event.message)](s, event.sender, event.message, at)
+            self._receive(event, at)
         else:
             self._local(event, at)
         if s.suspect_at == NEVER and s.role is Role.FOLLOWER:
             campaigning.suspect(s, at)
         return s.effects
+
+    def _receive(self, event: Receive, at: float) -> None:
+        s, kind = self._s, type(event.message)
+        if kind in _HANDLERS:
+            handler = _HANDLERS[kind]
+        elif kind in _OF_MEMBERS and event.sender in s.peers:
+            handler = _OF_MEMBERS[kind]
+        elif kind in _OF_FOLLOWERS and s.lead is not None and event.sender in s.lead.progress:
+            handler = _OF_FOLLOWERS[kind]
+        else:
+            return
+        handler(s, event.sender, event.message, at)
 
     def _local(self, event: Input, at: float) -> None:
         s = self._s
@@ -95,6 +137,12 @@ class Replica:
                 leading.hand_over(s, event.successor, at)
             case SnapshotInstalled():
                 following.on_snapshot(s, event)
+            case Teach():
+                changing.teach(s, event, at)
+            case StopTeaching():
+                changing.stop_teaching(s, event)
+            case ChangeMembers():
+                changing.change(s, event, at)
 
     def _tick(self, at: float) -> None:
         s = self._s
@@ -134,6 +182,8 @@ class Replica:
         if s.campaign is not None:
             asks = [s.campaign.ask_at.get(p, at) for p in s.peers if p not in s.campaign.promises]
             return max(at, min([s.campaign.ends_at, max(s.campaign.begins_at, min(asks, default=s.campaign.ends_at))]))
+        if not s.may_lead:
+            return FOREVER
         return max(at, s.canvass.deadline if s.canvass else s.suspect_at)
 
     def may_serve_strong_read(self, at: float) -> bool:
@@ -145,6 +195,43 @@ class Replica:
         """Whether it leads under a valid lease (it may still be catching up with what earlier leaders committed)."""
         lead = self._s.lead
         return lead is not None and lead.lease.valid(at)
+
+    def health(self, at: float) -> Health | None:
+        """How those are that the leader sends its log to; None unless this replica leads and may change the members."""
+        s = self._s
+        lead = s.lead
+        if lead is None or not leading.established(s, lead, at):
+            return None
+        peers = {
+            node: PeerHealth(at - max(p.heard_at, lead.elected_at), p.lost, max(0, s.committed - p.match))
+            for node, p in lead.progress.items()
+        }
+        learners = {node: peers[node] for node in lead.learners}
+        return Health(s.membership, peers, learners, lead.change_lsn > s.committed)
+
+    @property
+    def members(self) -> Members:
+        """The members as of what is committed here."""
+        return self._s.membership
+
+    @property
+    def config_lsn(self) -> int:
+        """The LSN of the entry that made them so (0: the first members, or those of a snapshot)."""
+        return self._s.config_lsn
+
+    @property
+    def votes(self) -> bool:
+        """Whether it is a member that remembers its past."""
+        return self._s.votes and self._s.past is Past.SOUND
+
+    @property
+    def log_only(self) -> bool:
+        """Whether it is a log replica (or is to become one)."""
+        return self._s.log_only
+
+    def entries(self, first: int, last: int) -> tuple[Entry, ...]:
+        """Committed entries ``first`` … ``last`` as far as the log still holds them."""
+        return self._s.log.between(first, min(last, self._s.committed))
 
     @property
     def role(self) -> str:

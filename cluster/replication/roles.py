@@ -3,6 +3,16 @@
 from enum import StrEnum
 
 
+class Past(StrEnum):
+    """What a replica remembers of what it promised and stored."""
+
+    NONE = "none"
+    """It has never run here: it votes only where nobody of the group has ever stored anything."""
+    SOUND = "sound"
+    LOST = "lost"
+    """The disk is another one, or damaged: it does not vote; the leader replaces it."""
+
+
 class Role(StrEnum):
     """What a replica is at the moment."""
 
@@ -16,10 +26,27 @@ TRANSITIONS: dict[tuple[Role, Role], frozenset[str]] = {
     (Role.CANDIDATE, Role.LEADER): frozenset({"elected"}),
     (Role.CANDIDATE, Role.CANDIDATE): frozenset({"handed_over_to"}),
     (Role.CANDIDATE, Role.FOLLOWER): frozenset(
-        {"leader_heard", "voted_for_another", "peer_hears_leader", "higher_ballot", "behind", "no_quorum"}
+        {
+            "leader_heard",
+            "voted_for_another",
+            "peer_hears_leader",
+            "higher_ballot",
+            "behind",
+            "no_quorum",
+            "members_changed",
+            "past_lost",
+        }
     ),
     (Role.LEADER, Role.FOLLOWER): frozenset(
-        {"lease_expired", "not_established", "handed_over", "ballot_outdated", "superseded", "voted_for_another"}
+        {
+            "lease_expired",
+            "not_established",
+            "handed_over",
+            "ballot_outdated",
+            "superseded",
+            "voted_for_another",
+            "members_changed",
+        }
     ),
 }
 """Every other change is a bug and raises."""

@@ -8,9 +8,10 @@ from collections import deque
 from dataclasses import dataclass
 
 from cluster.replication.campaign_state import Campaign, Canvass
-from cluster.replication.leadership import Leadership
+from cluster.replication.leadership import Leadership, Progress
 from cluster.replication.lease import NEVER, Grant
 from cluster.replication.log import Log
+from cluster.replication.membership import Members, names, storage
 from cluster.replication.messages import (
     NO_BALLOT,
     Append,
@@ -24,7 +25,7 @@ from cluster.replication.messages import (
     RoleChanged,
     Send,
 )
-from cluster.replication.roles import Role, check
+from cluster.replication.roles import Past, Role, check
 from cluster.replication.timing import Timing
 
 
@@ -47,8 +48,8 @@ class State:
         "campaign",
         "canvass",
         "committed",
+        "config_lsn",
         "effects",
-        "fresh",
         "grant",
         "group",
         "last_heard",
@@ -56,9 +57,12 @@ class State:
         "leader",
         "leader_committed",
         "log",
+        "log_only",
         "members",
+        "membership",
         "node",
         "number",
+        "past",
         "peers",
         "promise_token",
         "promised",
@@ -74,18 +78,18 @@ class State:
     )
 
     def __init__(  # noqa: PLR0917 - three names, then what they start from
-        self, group: str, node: str, members: tuple[str, ...], timing: Timing, recovered: Recovered | None, at: float
+        self, group: str, node: str, members: Members, timing: Timing, recovered: Recovered | None, at: float
     ) -> None:
-        assert node in members, (node, members)
         self.group = group
         self.node = node
-        self.members = members
-        self.peers = tuple(m for m in members if m != node)
+        self.log_only = False
+        self.lead: Leadership | None = None
+        self.config_lsn = 0
+        self.adopt((recovered.members if recovered else ()) or members, recovered.config_lsn if recovered else 0)
         self.timing = timing
-        self.fresh = recovered is None
+        self.past = Past.NONE if recovered is None and self.votes else Past.SOUND
         self.role = Role.FOLLOWER
         self.leader: str | None = None
-        self.lead: Leadership | None = None
         self.canvass: Canvass | None = None
         self.campaign: Campaign | None = None
         self.effects: list[Effect] = []
@@ -112,17 +116,39 @@ class State:
         self.applied = base
         self.committed = max(base, min(recovered.committed, self.log.last))
         self.received = self.committed
-        self.grant = Grant(self.promised, NEVER if self.fresh else at + self.timing.grant_seconds)
+        self.grant = Grant(self.promised, NEVER if self.past is Past.NONE else at + self.timing.grant_seconds)
         stagger = self.timing.stagger_seconds * self.rank
-        self.suspect_at = at if self.fresh and self.rank == 0 else at + self.timing.silence_seconds + stagger
+        fresh = self.past is Past.NONE and self.rank == 0
+        self.suspect_at = at if fresh else at + self.timing.silence_seconds + stagger
 
     # --- what is where ---------------------------------------------------------------------------------------------------
 
     @property
     def rank(self) -> int:
-        """This node's place in the order of campaigning: the members in order, without the leader that was lost."""
-        ahead = self.members[: self.members.index(self.node)]
+        """This node's place in the order of campaigning: those that may lead, in order, without the leader that was lost."""
+        able = storage(self.membership)
+        ahead = able[: able.index(self.node)] if self.node in able else able
         return len(ahead) - (self.leader in ahead)
+
+    @property
+    def votes(self) -> bool:
+        """Whether this replica is a member of its group, as far as it knows."""
+        return self.node in self.members
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether it may campaign: a member that holds items and remembers its past, or one at the founding of its group."""
+        return self.node in storage(self.membership) and self.past is not Past.LOST
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has ever been stored here."""
+        return self.log.last == 0 and self.past is not Past.LOST
+
+    @property
+    def chosen(self) -> int:
+        """Known to be committed, though perhaps not on this disk yet."""
+        return max(self.committed, min(self.leader_committed, self.received))
 
     @property
     def stored(self) -> int:
@@ -157,7 +183,8 @@ class State:
             self.send(to, message)
 
     def promise(self, ballot: Ballot) -> None:
-        """Obey no lower ballot from now on, and write that down."""
+        """Obey no lower ballot from now on, and write that down: a past begins."""
+        self.past = Past.SOUND
         self.promised = ballot
         self.append()
         self.promise_token = self.token
@@ -165,15 +192,39 @@ class State:
     def append(self, entries: tuple[Entry, ...] = (), to: str = "") -> None:
         """Write the promise and ``entries``, which are in the log already; then report to the leader ``to``, if any."""
         self.token += 1
-        self.effects.append(Append(self.token, self.promised, self.committed, entries))
+        self.effects.append(Append(self.token, self.promised, self.chosen, entries))
         self.waiting.append(Waiting(self.token, entries[0].lsn if entries else 0, to))
 
     def commit(self, upto: int) -> None:
         """Everything up to ``upto`` is chosen: apply what is new."""
         self.committed = max(self.committed, upto)
         if self.committed > self.applied:
-            self.effects.append(Apply(self.log.between(self.applied + 1, self.committed)))
+            entries = self.log.between(self.applied + 1, self.committed)
+            self.effects.append(Apply(entries))
             self.applied = self.committed
+            for entry in entries:
+                if entry.members is not None:
+                    self.adopt(entry.members, entry.lsn)
+
+    def adopt(self, members: Members, lsn: int) -> None:
+        """The group consists of ``members`` from now on: the entry at ``lsn`` is committed."""
+        self.membership, self.members, self.config_lsn = members, names(members), lsn
+        self.peers = tuple(member for member in self.members if member != self.node)
+        if (lead := self.lead) is None:
+            return
+        for node in [n for n in lead.progress if n not in self.peers and n not in lead.learners]:
+            del lead.progress[node]
+        for node in self.peers:
+            lead.learners.pop(node, None)
+            lead.progress.setdefault(node, Progress(self.log.last + 1, 0))
+        lead.lease.among(self.peers)
+
+    def becomes_member(self) -> bool:
+        """Whether it is a member, or a change of members that it has stored would make it one."""
+        return self.votes or any(
+            entry.members is not None and self.node in names(entry.members)
+            for entry in self.log.between(self.committed + 1, self.log.last)
+        )
 
     # --- changes of role -------------------------------------------------------------------------------------------------
 
@@ -185,6 +236,7 @@ class State:
         self.effects.append(RoleChanged(role.value, self.ballot, reason))
         if lead is not None:
             self.effects.extend(Rejected(p, "outcome_unknown", self.leader) for _, p in lead.pending)
+            self.effects.extend(Rejected(m.proposal, "not_leader", self.leader) for m in lead.deferred)
 
     def enter(self, ballot: Ballot) -> None:
         """Belong to ``ballot``: of the log, only what is committed is known to be its leader's."""

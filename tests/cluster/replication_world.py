@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cluster.replication.lease import NEVER
+from cluster.replication.membership import Member, Members, members_in_zones_of_their_own
 from cluster.replication.messages import (
     NO_BALLOT,
     Accepted,
@@ -45,6 +46,10 @@ class Disk:
     last: int = 0
     applied: int = 0
     used: bool = False
+    members: Members = ()
+    """As of ``applied``."""
+    config_lsn: int = 0
+    log_only: bool = False
 
     def write(self, append: Append) -> None:
         """An Append reaches the platter."""
@@ -72,7 +77,7 @@ class Disk:
         whole = all(lsn in self.entries for lsn in range(self.first, self.applied + 1))
         first = self.first if whole else self.applied + 1
         entries = tuple(self.entries[lsn] for lsn in range(first, self.last + 1))
-        return Recovered(self.promised, self.committed, entries, first, self.applied)
+        return Recovered(self.promised, self.committed, entries, first, self.applied, self.members, self.config_lsn)
 
     def holds(self, lsn: int) -> bool:
         """Whether the write at ``lsn`` survives here."""
@@ -89,7 +94,12 @@ class Node:
     disk: Disk = field(default_factory=Disk)
     replica: Replica | None = None
     applied: int = 0
+    members: Members = ()
+    config_lsn: int = 0
     life: int = 0
+    up: bool = False
+    lost: list[Disk] = field(default_factory=list)
+    """Disks that are gone: what a follower stored, and said so, counted when it was said."""
     unwritten: list[Append] = field(default_factory=list)
     disk_free_at: float = 0.0
     paused_until: float = NEVER
@@ -104,7 +114,12 @@ class World:
     """The group and its surroundings. Subclass or set the knobs; every step is checked."""
 
     def __init__(
-        self, members: tuple[str, ...] = ("az1", "az2", "az3"), *, timing: Timing | None = None, seed: int = 0
+        self,
+        members: tuple[str, ...] = ("az1", "az2", "az3"),
+        *,
+        spares: tuple[str, ...] = (),
+        timing: Timing | None = None,
+        seed: int = 0,
     ) -> None:
         self.random = random.Random(seed)
         self.timing = timing or Timing()
@@ -112,7 +127,8 @@ class World:
         self.now = 0.0
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.order = 0
-        self.nodes = {name: Node(name, 0.0, 1.0) for name in members}
+        self.group = members_in_zones_of_their_own(*members)
+        self.nodes = {name: Node(name, 0.0, 1.0) for name in (*members, *spares)}
         self.cut: set[tuple[str, str]] = set()
         self.delay: Callable[[], float] = lambda: 0.001
         self.fsync: Callable[[], float] = lambda: 0.002
@@ -150,22 +166,54 @@ class World:
     def start(self, name: str) -> None:
         """Start, or restart, a node from its disk."""
         node = self.nodes[name]
+        node.up = True
         if node.replica is not None:
             return
         recovered = node.disk.recover()
-        node.applied = node.disk.applied
-        node.replica = Replica("g", name, self.members, self.timing, recovered, node.clock(self.now))
-        node.disk.used = True
+        node.applied, node.members, node.config_lsn = node.disk.applied, node.disk.members, node.disk.config_lsn
+        if recovered is None and name not in self.members:
+            return
+        node.replica = Replica(
+            "g",
+            name,
+            self.group,
+            self.timing,
+            recovered,
+            node.clock(self.now),
+            log_only=node.disk.log_only,
+        )
         node.wakeup = NEVER
         node.paused_until = NEVER
         self.step(name, Tick())
+
+    def host(self, member: Member, members: Members, config_lsn: int) -> None:
+        """Make a learner on a node that is up and has no sound replica of the group."""
+        node = self.nodes[member.node]
+        if node.replica is not None and (node.replica.votes or node.replica.last_lsn):
+            return
+        if not node.up:
+            return
+        self.crash(member.node)
+        node.up = True
+        node.disk = Disk(used=True, members=members, config_lsn=config_lsn, log_only=member.log_only)
+        node.applied, node.members, node.config_lsn = 0, members, config_lsn
+        at, recovered = node.clock(self.now), node.disk.recover()
+        node.replica = Replica("g", member.node, members, self.timing, recovered, at, log_only=member.log_only)
+        node.wakeup = NEVER
+
+    def wipe(self, name: str) -> None:
+        """The power goes, and the disk comes back empty."""
+        self.crash(name)
+        node = self.nodes[name]
+        node.lost.append(node.disk)
+        node.disk = Disk()
 
     def crash(self, name: str, *, written: int = 0) -> None:
         """Power off: of the Appends that are not fsynced, the first ``written`` happen to be on the disk."""
         node = self.nodes[name]
         for append in node.unwritten[:written]:
             node.disk.write(append)
-        node.replica, node.unwritten = None, []
+        node.replica, node.unwritten, node.up = None, [], False
         node.life += 1
 
     def pause(self, name: str, seconds: float) -> None:
@@ -209,14 +257,16 @@ class World:
                 self._send(node.name, effect)
             case Apply():
                 self._apply(node, effect)
-            case Accepted(proposal, lsn):
+            case Accepted(proposal, lsn) if proposal > 0:
                 self._accepted(proposal, lsn)
-            case Rejected(proposal, reason):
+            case Rejected(proposal, reason) if proposal > 0:
                 self.refused[proposal] = reason
             case RoleChanged("leader", ballot):
                 self.elections += 1
                 assert ballot not in self.offices, f"two terms of office under {ballot}: {self.offices[ballot]}"
                 self.offices[ballot] = (node.name, node.life)
+            case NeedSnapshot(source, lsn, members) if members is not None:
+                self.at(self.now, lambda life=node.life: self._jump(node, lsn, members, life))
             case NeedSnapshot(source, lsn):
                 self.at(self.now + 0.05, lambda life=node.life: self._snapshot(node, source, lsn, life))
             case _:
@@ -251,21 +301,38 @@ class World:
             known = self.chosen.setdefault(entry.lsn, entry.payload)
             assert known == entry.payload, f"two values at LSN {entry.lsn}: {known!r}, {entry.payload!r}"
             node.applied = entry.lsn
+            if entry.members is not None:
+                node.members, node.config_lsn = entry.members, entry.lsn
+
+    def _jump(self, node: Node, lsn: int, members: Members, life: int) -> None:
+        """A log replica begins after ``lsn``."""
+        if node.life == life and node.replica is not None and node.applied < lsn:
+            node.applied = node.disk.applied = lsn
+            node.members = node.disk.members = members
+            node.config_lsn = node.disk.config_lsn = lsn
+            node.disk.cut(lsn)
+            self.step(node.name, SnapshotInstalled(lsn, members), life)
 
     def _snapshot(self, node: Node, source: str, lsn: int, life: int) -> None:
         giver = self.nodes[source]
         if node.life != life or node.replica is None or giver.replica is None or giver.applied < lsn:
             return
         self.snapshots += 1
-        node.applied = node.disk.applied = max(node.applied, giver.applied)
+        if giver.applied > node.applied:
+            node.applied, node.members, node.config_lsn = giver.applied, giver.members, giver.config_lsn
+        self._settle(node)
         node.disk.cut(node.applied)
-        self.step(node.name, SnapshotInstalled(node.applied), life)
+        self.step(node.name, SnapshotInstalled(node.applied, node.members), life)
+
+    @staticmethod
+    def _settle(node: Node) -> None:
+        node.disk.applied, node.disk.members, node.disk.config_lsn = node.applied, node.members, node.config_lsn
 
     def checkpoint(self, name: str, *, truncate: bool) -> None:
         """The table becomes durable; the log before it may go."""
         node = self.nodes[name]
         if node.replica is not None:
-            node.disk.applied = node.applied
+            self._settle(node)
             if truncate:
                 node.disk.cut(node.applied)
                 node.replica.truncate(node.applied)
@@ -297,8 +364,8 @@ class World:
         assert proposal not in self.acked, f"proposal {proposal} answered twice"
         assert self.refused.get(proposal) is None, f"proposal {proposal} refused, then accepted"
         assert self.chosen[lsn] == self.asked[proposal][1], f"proposal {proposal} is not at LSN {lsn}"
-        copies = sum(node.disk.holds(lsn) for node in self.nodes.values())
-        assert copies >= majority(len(self.members)), f"LSN {lsn} acknowledged with {copies} copies"
+        copies = sum(any(d.holds(lsn) for d in (node.disk, *node.lost)) for node in self.nodes.values())
+        assert copies >= majority(min(len(self.members), 3)), f"LSN {lsn} acknowledged with {copies} copies"
         assert lsn > self.floor[proposal], f"LSN {lsn} is older than a write that was acknowledged before it began"
         self.acked[proposal] = (self.now, lsn)
         self.acked_lsn = max(self.acked_lsn, lsn)

@@ -5,11 +5,13 @@ import time
 import pytest
 
 from cluster.replication import messages as m
+from cluster.replication.membership import members_in_zones_of_their_own
 from cluster.replication.replica import Replica
 from cluster.replication.timing import Timing
 from tests.cluster.replication_world import World
 
 MEMBERS = ("az1", "az2", "az3")
+GROUP = members_in_zones_of_their_own(*MEMBERS)
 
 
 def _group(seed: int = 0) -> World:
@@ -69,8 +71,8 @@ def test_proposals_gather_while_appends_are_in_flight() -> None:
 
 def test_a_follower_answers_only_what_is_on_its_disk() -> None:
     """No AcceptReply claims an LSN as stored before the Append with it is persisted."""
-    replica = Replica("g", "az2", MEMBERS, Timing(), None, 0.0)
     ballot = m.Ballot(1, "az1")
+    replica = Replica("g", "az2", GROUP, Timing(), m.Recovered(m.NO_BALLOT, 0, ()), 0.0)
     entry = m.Entry(1, ballot, b"x")
     effects = replica.step(m.Receive("az1", m.Accept(ballot, 1, (entry,), 0, 0)), 0.1)
     appends = [effect for effect in effects if isinstance(effect, m.Append)]
@@ -83,7 +85,7 @@ def test_a_follower_answers_only_what_is_on_its_disk() -> None:
 def test_a_restarted_replica_honours_its_promise_and_the_lease_it_may_have_granted() -> None:
     """It refuses a lower ballot for ever and every ballot for a whole lease."""
     promised = m.Ballot(5, "az1")
-    replica = Replica("g", "az2", MEMBERS, Timing(), m.Recovered(promised, 0, ()), 100.0)
+    replica = Replica("g", "az2", GROUP, Timing(), m.Recovered(promised, 0, ()), 100.0)
     prepare = m.Receive("az3", m.Prepare(m.Ballot(6, "az3"), 0, 0, m.NO_BALLOT))
     (refused,) = replica.step(prepare, 102.0)
     assert isinstance(refused, m.Send)
@@ -99,7 +101,7 @@ def test_a_heartbeat_is_cheap() -> None:
     """A follower's heartbeat takes some microseconds however long its log is (the bound leaves room for a busy machine)."""
     ballot = m.Ballot(1, "az1")
     entries = tuple(m.Entry(lsn, ballot, b"x") for lsn in range(1, 20_001))
-    replica = Replica("g", "az2", MEMBERS, Timing(), m.Recovered(ballot, 20_000, entries), 0.0)
+    replica = Replica("g", "az2", GROUP, Timing(), m.Recovered(ballot, 20_000, entries), 0.0)
     best = float("inf")
     for _ in range(5):
         began = time.perf_counter()
