@@ -5,12 +5,19 @@ database blocks and belongs to the node's :class:`~cluster.worker.Worker`.
 """
 
 import errno
+import itertools
 import os
 import time
 from pathlib import Path
 from typing import Protocol
 
 import apsw
+
+from cluster.storage.database_files import DatabaseFiles, Vfs, fsync_directory, fsync_file
+
+__all__ = ["Disk", "DiskFaults", "RealDisk", "fsync_directory"]
+
+_numbers = itertools.count(1)
 
 
 class DiskFaults(Protocol):
@@ -60,12 +67,15 @@ class Disk(Protocol):
         """Remove a file if it is there; durable on return."""
         ...
 
-    def database(self, name: str) -> apsw.Connection:
-        """Open the database file (made if need be) for reading and writing, on pages with checksums."""
+    def database(self, name: str, blank: bytes) -> apsw.Connection:
+        """Open a database, made of ``blank`` if it is not there, for reading and writing; every page has a checksum.
+
+        Raises :class:`~cluster.storage.page_checksums.DatabaseDamaged` when it is not what was made durable once.
+        """
         ...
 
     def reader(self, name: str) -> apsw.Connection:
-        """A further connection to the database, for reading only; what it reads does not wait for the writer."""
+        """A further connection to a database that is open, for reading only; what it reads does not wait for the writer."""
         ...
 
     def sync_database(self, name: str) -> float:
@@ -74,6 +84,17 @@ class Disk(Protocol):
 
     def checkpoint(self, name: str) -> None:
         """Fold SQLite's own log into the database file. Blocks; may run beside work on the database."""
+        ...
+
+    def damaged_pages(self, name: str, first: int, count: int) -> tuple[set[int], bool]:
+        """Which of ``count`` pages from ``first`` (1 is the first of all) are damaged, and whether there are further ones.
+
+        Blocks; may run beside work on the database, but not beside :meth:`checkpoint`.
+        """
+        ...
+
+    def set_aside(self, name: str) -> str:
+        """Keep the files of a database, which must be closed, under another name, for people; that name. Durable on return."""
         ...
 
     def close(self) -> None:
@@ -88,6 +109,7 @@ class RealDisk:
         self._directory, self._component, self._faults = directory, component, faults
         self._open: dict[str, int] = {}
         self._new: set[str] = set()
+        self._databases: dict[str, tuple[DatabaseFiles, Vfs]] = {}
         directory.mkdir(parents=True, exist_ok=True)
 
     # --- files ----------------------------------------------------------------------------------------------------------
@@ -170,7 +192,7 @@ class RealDisk:
             os.close(descriptor)
 
     def _sync_folder(self, name: str) -> None:
-        _fsync((self._directory / name).parent)
+        fsync_directory((self._directory / name).parent)
 
     def _refuse_if_full(self) -> None:
         if self._faults and self._faults.disk_full(self._component):
@@ -183,45 +205,64 @@ class RealDisk:
 
     # --- databases ------------------------------------------------------------------------------------------------------
 
-    def database(self, name: str) -> apsw.Connection:
+    def database(self, name: str, blank: bytes) -> apsw.Connection:
         """See :class:`Disk`."""
-        return apsw.Connection(str(self._directory / name))
+        if not (self._directory / name).exists():
+            self.remove(f"{name}-wal")
+            self.remove(f"{name}-mark")
+            self.replace(name, blank)
+        files = DatabaseFiles(self._directory / name, blank, refuse_if_full=self._refuse_if_full, be_slow=self._be_slow)
+        vfs = f"disk-{next(_numbers)}"
+        self._databases[name] = files, Vfs(vfs, files)
+        return self._connect(name, apsw.SQLITE_OPEN_READWRITE)
 
     def reader(self, name: str) -> apsw.Connection:
         """See :class:`Disk`."""
-        return apsw.Connection(str(self._directory / name), flags=apsw.SQLITE_OPEN_READONLY)
+        return self._connect(name, apsw.SQLITE_OPEN_READONLY)
+
+    def _connect(self, name: str, flags: int) -> apsw.Connection:
+        files, vfs = self._databases[name]
+        return apsw.Connection(str(files.path), flags=flags, vfs=vfs.name)
 
     def sync_database(self, name: str) -> float:
         """See :class:`Disk`."""
+        files, _ = self._databases[name]
         started = time.perf_counter()
-        for path in (self._directory / name, self._directory / f"{name}-wal"):
-            if path.exists():
-                _fsync(path)
-        self._sync_folder(name)
+        if files.log.exists():
+            fsync_file(files.log)
+            if not files.log_named:
+                self._sync_folder(name)
+                files.log_named = True
+        self._be_slow(time.perf_counter() - started)
         return time.perf_counter() - started
 
     def checkpoint(self, name: str) -> None:
         """See :class:`Disk`."""
-        connection = self.database(name)
+        connection = self._connect(name, apsw.SQLITE_OPEN_READWRITE)
         try:
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         finally:
             connection.close()
+
+    def damaged_pages(self, name: str, first: int, count: int) -> tuple[set[int], bool]:
+        """See :class:`Disk`."""
+        files, _ = self._databases[name]
+        damaged, more = files.damaged_pages(first, count)
+        # The log may have begun anew beside us: what is damaged is damaged at a second look too.
+        return (damaged & files.damaged_pages(first, count)[0] if damaged else damaged), more
+
+    def set_aside(self, name: str) -> str:
+        """See :class:`Disk`."""
+        taken = set(self.names(""))
+        aside = next(aside for n in itertools.count(1) if (aside := f"{name}.damaged-{n}") not in taken)
+        # The log goes first and its mark last: a database without its log is told by its mark, wherever this is cut off.
+        for suffix in ("-wal", "", "-mark"):
+            if f"{name}{suffix}" in taken:
+                self.rename(f"{name}{suffix}", f"{aside}{suffix}")
+        return aside
 
     def close(self) -> None:
         """See :class:`Disk`."""
         for name in list(self._open):
             self._forget(name)
-
-
-def fsync_directory(path: Path) -> None:
-    """Make creations, renames and removals in ``path`` durable."""
-    _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -47,7 +47,7 @@ from cluster.routing.messages import (
 )
 from cluster.storage.group_commit import GroupCommit
 from cluster.storage.records import Change, WalRecord, encode_change
-from cluster.storage.table import CorruptItem, ItemTable, Page
+from cluster.storage.table import CorruptItem, ItemTable, Page, TableDamaged
 from cluster.topology import key_hash
 from cluster.watch import Watch
 
@@ -75,6 +75,14 @@ class Surroundings(Protocol):
 
     def fetch(self, group: str, source: str) -> None:
         """Fetch a snapshot of ``group`` from ``source``."""
+        ...
+
+    def condemn(self, reason: str) -> None:
+        """The item table is damaged: the node is to be opened anew, with another one."""
+        ...
+
+    def wall_clock(self) -> float:
+        """UTC epoch seconds as the node believes."""
         ...
 
 
@@ -151,7 +159,11 @@ class HostedGroup:
         self._node.log.add(record, lambda: self.step(Persisted(effect.token)))
 
     def _apply(self, effect: Apply) -> None:
-        self._node.items.apply(self.name, effect.entries)
+        try:
+            self._node.items.apply(self.name, effect.entries)
+        except TableDamaged as error:
+            self._node.condemn(str(error))
+            return
         self._node.applied(self.name)
 
     def _decided(self, effect: Accepted | Rejected) -> None:
@@ -213,8 +225,10 @@ class HostedGroup:
         """Answer a router, and count it. ``deadline``: on the loop's clock; after it nobody listens any more."""
         try:
             answer = await self._write(body, deadline) if isinstance(body, WriteItem) else self._read(body)
-        except CorruptItem as error:
+        except (CorruptItem, TableDamaged) as error:
             self._node.metrics.corrupt.inc()
+            if isinstance(error, TableDamaged):
+                self._node.condemn(str(error))
             answer = Refused(ErrorKind.CORRUPT, str(error))
         except StoreError as error:
             answer = Refused(error.kind, str(error))
@@ -293,7 +307,7 @@ class HostedGroup:
             return WriteInvalid(str(invalid))
         image = None if result.new is None else _encode(result.new)
         self._writes.take(write_units(max(len(stored or b""), len(image or b""))))
-        change = Change(position, body.key.partition_key, body.key.sort_key, image)
+        change = Change(position, body.key.partition_key, body.key.sort_key, image, self._node.wall_clock())
         decision = await self._propose(encode_change(change))
         if isinstance(decision, Rejected):
             return self._rejected(decision)

@@ -7,8 +7,8 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 
-import apsw
 import msgspec
 
 from cluster.control import catalogue
@@ -17,7 +17,7 @@ from cluster.fault_injection import FaultSet
 from cluster.group import HostedGroup
 from cluster.metrics import GroupView, NodeMetrics
 from cluster.ports import ErrorKind, Evaluate, Partition, Table
-from cluster.replication.messages import PeerMessage, Recovered, SnapshotInstalled
+from cluster.replication.messages import NO_BALLOT, PeerMessage, Recovered, SnapshotInstalled
 from cluster.replication.replica import Replica
 from cluster.replication.timing import Timing
 from cluster.routing.messages import (
@@ -36,10 +36,11 @@ from cluster.routing.messages import (
     WriteItem,
 )
 from cluster.storage.group_commit import GroupCommit
-from cluster.storage.records import GroupLog, replay
+from cluster.storage.records import WalRecord, replay
 from cluster.storage.snapshot import fetch_snapshot
-from cluster.storage.table import ItemTable
+from cluster.storage.table import CorruptItem, ItemTable, TableDamaged
 from cluster.storage.wal import Wal
+from cluster.table_keeping import TableKeeping
 from cluster.transport import Hub, NoAnswer, Unreachable
 from cluster.watch import Watch
 from cluster.worker import Worker
@@ -95,24 +96,39 @@ class StorageNode:
         self._durable: dict[str, int] = {}
         self._compacted_size = 0
         wal = Wal(disk)
-        records = wal.recover()
+        recovery = wal.recover()
         self.items = ItemTable(disk)
         self.log = GroupCommit(wal, worker, took=self.metrics.fsync.observe, name=settings.name)
-        self._recover(replay(records))
+        self.keeping = TableKeeping(settings.name, items=self.items, log=self.log, disk=disk)
+        self.lost = recovery.lost_among(self.items.groups())
+        """Groups that may have lost promises or entries of theirs to a damaged disk."""
+        self.rebuilding: set[str] = set()
+        """Groups whose items are not those of their log, and need a snapshot."""
+        wal.settle(self.lost)
+        self._logs = replay(recovery.records)
+        self._recover()
 
     # --- opening and closing --------------------------------------------------------------------------------------------
 
-    def _recover(self, logs: dict[str, GroupLog]) -> None:
+    def _recover(self) -> None:
         own = self._settings.catalogue
         for partition in own.partitions:
             if self.name in partition.replicas and catalogue.GROUP not in self.items.groups():
                 self.items.host(catalogue.GROUP, own)
         for group, table in self.items.groups().items():
-            log = logs.get(group)
-            recovered = log.recovered(self.items.applied(group)) if log else None
-            self._open(group, table, recovered)
+            self._open(group, table)
 
-    def _open(self, group: str, table: Table, recovered: Recovered | None) -> None:
+    def _recovered(self, group: str) -> Recovered | None:
+        log, applied = self._logs.pop(group, None), self.items.applied(group)
+        if log is None:
+            return None
+        if log.misses(applied):
+            logger.warning("%s has lost items of %s: a snapshot is needed", self.name, group)
+            self.rebuilding.add(group)
+        return log.recovered(applied, self.items.members(group))
+
+    def _open(self, group: str, table: Table) -> None:
+        recovered = self._recovered(group)
         partition = next(p for p in table.partitions if catalogue.group_of(table, p) == group)
         members = catalogue.members_of(partition)
         replica = Replica(group, self.name, members, self._settings.timing, recovered, self._clock())
@@ -132,11 +148,13 @@ class StorageNode:
             self._watch.opened(hosted, recovered)
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; raises :class:`TableDamaged` (in a group): close it then, and open it anew from its files."""
         self._hub.attach(self.name, self)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for work in (self.log.run, self._tick, self._keep_hosting, self._keep_committing, self._keep_house):
+                for work in (
+                    self.log.run, self._tick, self._keep_hosting, self._keep_committing, self._keep_house, self.keeping.fall,
+                ):  # fmt: skip
                     tasks.create_task(work())
         finally:
             self._hub.detach(self.name)
@@ -145,9 +163,16 @@ class StorageNode:
         """Let go of the files; a ``crash`` loses what was neither fsynced nor committed. :meth:`run` must have ended."""
         for task in self._fetching.values():
             task.cancel()
-        await self.log.close()
-        self.items.close(crash=crash)
-        self._disk.close()
+        await self.log.close(crash=crash)
+        self.keeping.close(crash=crash)
+
+    def condemn(self, reason: str) -> None:
+        """The item table is damaged: the node is to be opened anew, with another one."""
+        self.keeping.condemn(reason)
+
+    def wall_clock(self) -> float:
+        """UTC epoch seconds as this node believes."""
+        return self._faults.wall_clock(self.name)
 
     # --- the transport's side -------------------------------------------------------------------------------------------
 
@@ -162,6 +187,15 @@ class StorageNode:
 
     async def asked(self, sender: str, body: Body, deadline: float) -> Body:  # noqa: ARG002 (all askers are equal)
         """Answer a router, a MemDS node or another storage node."""
+        try:
+            return await self._answer(body, deadline)
+        except CorruptItem as error:
+            return Refused(ErrorKind.CORRUPT, str(error))
+        except TableDamaged as error:
+            self.condemn(str(error))
+            return Refused(ErrorKind.CORRUPT, str(error))
+
+    async def _answer(self, body: Body, deadline: float) -> Body:
         if isinstance(body, WhatRoutes):
             return self._routes(body.known)
         if not isinstance(body, ReadItem | ReadRange | ReadPage | WriteItem | FetchSnapshot):
@@ -224,7 +258,7 @@ class StorageNode:
                     self.name, self._settings.memds, WhatRoutes(self._routes_version), timeout_seconds=1.0
                 )
                 if isinstance(answer, Routes) and answer.tables is not None:
-                    self._take_routes(answer.version, answer.tables)
+                    self.keeping.attempt(partial(self._take_routes, answer.version, answer.tables))
             self._look_for_routes.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_for_routes.wait(), ROUTES_SECONDS)
@@ -251,29 +285,22 @@ class StorageNode:
             logger.info("%s hosts %s (%s, partition %s)", self.name, group, table.name, partition.id)
             self.items.host(group, table)
             self.items.make_durable()
-            self._open(group, table, None)
+            self._open(group, table)
 
     def _drop(self, group: str) -> None:
         logger.info("%s drops %s", self.name, group)
         hosted = self.groups.pop(group)
         hosted.close()
         self.items.drop(group)
+        self.lost.discard(group)
+        self.rebuilding.discard(group)
         self.metrics.forget(hosted.table.name, hosted.partition.id)
 
     async def _keep_committing(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
             if not self.paused:
-                self._commit()
-
-    def _commit(self) -> bool:
-        """Commit the items; a disk that refuses may take it the next time, and until then the WAL has it all."""
-        try:
-            self.items.commit()
-        except apsw.Error as error:
-            logger.warning("%s cannot commit its items: %s", self.name, error)
-            return False
-        return True
+                self.keeping.commit()
 
     async def _keep_house(self) -> None:
         while True:
@@ -281,9 +308,8 @@ class StorageNode:
             if self.paused or not self.items.changed_since_durable:
                 continue
             applied = {group: self.items.applied(group) for group in self.groups}
-            if not self._commit():
+            if not self.keeping.commit() or not await self.keeping.make_durable():
                 continue
-            await self.log.in_worker(self.items.make_durable)
             self._durable = applied
             if self.log.size > max(COMPACT_BYTES, 2 * self._compacted_size):
                 await self._compact()
@@ -294,7 +320,7 @@ class StorageNode:
             keep_after[name] = max(0, self._durable.get(name, 0) - KEEP_ENTRIES)
             group.replica.truncate(keep_after[name])
         self.log.compact(keep_after)
-        await self.log.in_worker(self.items.checkpoint)
+        await self.keeping.checkpoint()
         await self.log.settled()
         self._compacted_size = self.log.size
         logger.info("%s compacted its WAL to %d bytes", self.name, self._compacted_size)
@@ -316,11 +342,19 @@ class StorageNode:
             return
         if group not in self.groups or lsn <= self.items.applied(group):
             return
-        self.items.install(group, rows, lsn)
-        await self.log.in_worker(self.items.make_durable)
+        if not self.keeping.attempt(lambda: self.items.install(group, rows, lsn)):
+            return
+        if not await self.keeping.make_durable():
+            return
         self.metrics.snapshots.inc()
+        self.rebuilding.discard(group)
         logger.info("%s has %s from %s: %d items at LSN %d", self.name, group, source, len(rows), lsn)
-        self.groups[group].step(SnapshotInstalled(lsn))
+        # From now on the log says that everything up to there is in the table: it will be noticed if the table loses it.
+        self.log.add(WalRecord(group, NO_BALLOT, lsn, (), lsn), lambda: self._installed(group, lsn))
+
+    def _installed(self, group: str, lsn: int) -> None:
+        if group in self.groups:
+            self.groups[group].step(SnapshotInstalled(lsn))
 
     # --- for people -----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """The components of one zone process and their lives: opened, paused, crashed, restarted (shell)."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from cluster.fault_injection import FaultSet
 from cluster.node import StorageNode
+from cluster.storage.table import TableDamaged
 from cluster.transport import Hub
 
 logger = logging.getLogger("cluster")
@@ -38,6 +38,7 @@ class ZoneComponents:
     _failures: "asyncio.Queue[tuple[str, BaseException]]" = field(default_factory=asyncio.Queue)
     _running: dict[str, _Running] = field(default_factory=dict)
     _paused: set[str] = field(default_factory=set)
+    _reopening: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def node(self, name: str) -> StorageNode | None:
         """The node, unless it is down."""
@@ -63,8 +64,17 @@ class ZoneComponents:
         task.add_done_callback(lambda done: self._ended(name, done))
 
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, BaseExceptionGroup) and error.split(TableDamaged)[1] is None:
+            self._reopening[name] = asyncio.create_task(self._reopen(name))
+        else:
             self._failures.put_nowait((name, error))
+
+    async def _reopen(self, name: str) -> None:
+        """A node whose item table is damaged goes on with another one: only that node is away for a moment."""
+        await self.stop(name, crash=False)
+        await self.start(name)
 
     async def stop(self, name: str, *, crash: bool) -> None:
         """End it; a ``crash`` loses what a power-off would lose."""
@@ -73,8 +83,7 @@ class ZoneComponents:
             return
         self.resume(name)
         running.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running.task
+        await asyncio.wait([running.task])
         if running.node is not None:
             await running.node.close(crash=crash)
         logger.info("%s is %s", name, "crashed" if crash else "stopped")

@@ -1,13 +1,14 @@
 """Group commit: one fsync for everything that waits for one, in the worker, so that the event loop never blocks (shell)."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from cluster.storage.records import WalRecord, encode_record
+from cluster.storage.records import WalRecord
 from cluster.storage.wal import Wal
 from cluster.worker import Worker
 
@@ -17,6 +18,8 @@ logger = logging.getLogger("cluster")
 
 RETRY_SECONDS = 0.2
 SLOW_FSYNC_SECONDS = 0.5
+SEAL_SECONDS = 0.05
+"""A log that rests for so long is sealed: damage to its last batch can be told from a torn tail from then on."""
 
 
 class GroupCommit:
@@ -24,18 +27,19 @@ class GroupCommit:
 
     def __init__(self, wal: Wal, worker: Worker, *, took: Callable[[float], None], name: str) -> None:
         self._wal, self._worker, self._took, self._name = wal, worker, took, name
-        self._records: list[bytes] = []
+        self._records: list[WalRecord] = []
         self._callbacks: list[Callable[[], None]] = []
         self._compaction: dict[str, int] | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._sealed = False
         self.failing: int | None = None
         """The errno with which the disk refuses, while it does."""
 
     @property
     def size(self) -> int:
-        """Bytes in the newest segment."""
+        """Bytes in the log."""
         return self._wal.size
 
     @property
@@ -45,15 +49,16 @@ class GroupCommit:
 
     def add(self, record: WalRecord, then: Callable[[], None]) -> None:
         """Write ``record``; ``then`` is called in the event loop once it is durable."""
-        self._records.append(encode_record(record))
+        self._records.append(record)
         self._callbacks.append(then)
         self._wake.set()
         self._idle.clear()
 
     def compact(self, keep_after: dict[str, int]) -> None:
-        """Soon rewrite the log without other groups, and without the entries up to each group's LSN."""
+        """Soon forget other groups and the entries up to each group's LSN, and give their space back."""
         self._compaction = keep_after
         self._wake.set()
+        self._idle.clear()
 
     async def settled(self) -> None:
         """Wait until nothing waits to be durable."""
@@ -62,31 +67,50 @@ class GroupCommit:
     async def run(self) -> None:
         """Commit until cancelled."""
         while True:
-            await self._wake.wait()
+            await self._rest()
             self._wake.clear()
             if self._compaction is not None:
-                keep_after, self._compaction = self._compaction, None
-                await self._insist(partial(self._wal.compact, keep_after))
+                await self._compact()
             if self._records:
                 await self._commit()
-            if not self._records:
+            if not self._records and self._compaction is None:
                 self._idle.set()
 
+    async def _rest(self) -> None:
+        if not self._sealed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SEAL_SECONDS):
+                    await self._wake.wait()
+                    return
+            self._sealed = True
+            # A seal that cannot be written is no loss: the next batch is evidence too.
+            with contextlib.suppress(OSError):
+                await self._worker.run(self._wal.seal)
+        await self._wake.wait()
+
+    async def _compact(self) -> None:
+        keep_after, self._compaction = self._compaction or {}, None
+        try:
+            await self._worker.run(partial(self._wal.compact, keep_after))
+        except OSError as error:
+            logger.warning("%s cannot compact its log: %s", self._name, error)
+
     async def _commit(self) -> None:
-        records, self._records = b"".join(self._records), []
+        records, self._records = self._records, []
         callbacks, self._callbacks = self._callbacks, []
-        seconds = await self._insist(partial(self._wal.append, records))
-        self._took(seconds or 0.0)
-        if (seconds or 0.0) > SLOW_FSYNC_SECONDS:
+        seconds = await self._append(records)
+        self._sealed = False
+        self._took(seconds)
+        if seconds > SLOW_FSYNC_SECONDS:
             logger.warning("%s: an fsync took %.2f s", self._name, seconds)
         for then in callbacks:
             then()
 
-    async def _insist(self, work: Callable[[], float | None]) -> float | None:
-        """Do it in the worker, again and again while the disk refuses: what waits keeps waiting, nothing is skipped."""
+    async def _append(self, records: list[WalRecord]) -> float:
+        """Again and again while the disk refuses: what waits keeps waiting, nothing is skipped."""
         while True:
             try:
-                seconds = await self._worker.run(work)
+                seconds = await self._worker.run(partial(self._wal.append, records))
             except OSError as error:
                 if self.failing is None:
                     logger.warning("%s: the disk refuses: %s", self._name, error)
@@ -100,7 +124,8 @@ class GroupCommit:
         """Do other blocking work on this disk, in turn."""
         return await self._worker.run(work)
 
-    async def close(self) -> None:
+    async def close(self, *, crash: bool = False) -> None:
         """Wait until the worker is done with the files; what has not been committed is gone."""
-        await self._worker.run(lambda: None)
+        with contextlib.suppress(OSError):
+            await self._worker.run((lambda: None) if crash else self._wal.seal)
         self._worker.close()

@@ -1,8 +1,4 @@
-"""What is written down: WAL records and item changes, and what a log looks like when it is read back (pure).
-
-A WAL record is ``length:u32 crc32:u32 msgpack``. A segment that ends in the middle of a record, or in a record whose
-checksum is wrong, has a torn tail: the power went before the fsync, so nobody was told of it.
-"""
+"""What is written down: WAL records and item changes, and what a log looks like when it is read back (pure)."""
 
 import struct
 import zlib
@@ -11,24 +7,28 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from cluster.replication.membership import Members
 from cluster.replication.messages import NO_BALLOT, Ballot, Entry, Recovered
-
-_HEADER = struct.Struct(">II")
 
 
 class Change(msgspec.Struct, array_like=True, frozen=True):
-    """The payload of a log entry: an item's new image, or None when it is deleted. ``hash`` is its place on the ring."""
+    """The payload of a log entry: an item's new image, or None when it is deleted. ``hash`` is its place on the ring.
+
+    ``at``: the leader's UTC epoch seconds when it evaluated the write (0.0: not known).
+    """
 
     hash: int
     partition_key: bytes
     sort_key: bytes
     body: bytes | None
+    at: float = 0.0
 
 
 class WalRecord(msgspec.Struct, array_like=True, frozen=True):
     """A group's promise, how far it is committed, and entries that replace those of the same or a higher LSN.
 
-    ``start`` (only at the head of a segment): forget all before, the log begins after this LSN.
+    ``start``: entries up to this LSN are not needed any more. ``lost``: from now on the group counts as one that may have
+    lost promises or entries to a damaged disk (True), or as sound again (False); None says nothing about it.
     """
 
     group: str
@@ -36,68 +36,60 @@ class WalRecord(msgspec.Struct, array_like=True, frozen=True):
     committed: int
     entries: tuple[Entry, ...] = ()
     start: int | None = None
+    lost: bool | None = None
 
 
 @dataclass(slots=True)
 class GroupLog:
-    """A group's state as its WAL tells it. ``start``: the LSN before the first entry that was kept."""
+    """A group's state as its WAL tells it. ``start``: entries up to this LSN are not kept; ``lost``: see :class:`WalRecord`."""
 
     promised: Ballot = NO_BALLOT
     committed: int = 0
     start: int = 0
     entries: dict[int, Entry] = field(default_factory=dict)
+    lost: bool = False
 
     def replay(self, record: WalRecord) -> None:
         """Take one record, in the order of writing."""
-        if record.start is not None:
-            self.start, self.entries = record.start, {}
-            self.promised, self.committed = record.promised, record.committed
         self.promised = max(self.promised, record.promised)
         self.committed = max(self.committed, record.committed)
-        if not record.entries:
-            return
-        first = record.entries[0].lsn
-        for lsn in [lsn for lsn in self.entries if lsn >= first]:
+        if record.lost is not None:
+            self.lost = record.lost
+        if record.start is not None and record.start > self.start:
+            self.start = record.start
+            self._drop([lsn for lsn in self.entries if lsn <= record.start])
+        if record.entries:
+            first = record.entries[0].lsn
+            self._drop([lsn for lsn in self.entries if lsn >= first])
+            self.entries.update((entry.lsn, entry) for entry in record.entries)
+
+    def _drop(self, lsns: Iterable[int]) -> None:
+        for lsn in lsns:
             del self.entries[lsn]
-        self.entries.update((entry.lsn, entry) for entry in record.entries)
 
     def summary(self, group: str, after: int) -> WalRecord:
         """One record that stands for this log without its entries up to ``after``."""
         entries = tuple(entry for lsn, entry in sorted(self.entries.items()) if lsn > after)
-        return WalRecord(group, self.promised, self.committed, entries, max(self.start, after))
+        return WalRecord(group, self.promised, self.committed, entries, max(self.start, after), self.lost or None)
 
-    def recovered(self, applied: int) -> Recovered:
-        """What a replica is told when it is started again; ``applied``: the LSN of its item table."""
+    def recovered(self, applied: int, members: Members = ()) -> Recovered:
+        """What a replica is told when it is started again; ``applied``, ``members``: those of its item table."""
         entries: list[Entry] = []
         while (entry := self.entries.get(applied + 1 + len(entries))) is not None:
             entries.append(entry)
-        return Recovered(self.promised, self.committed, tuple(entries), applied + 1, applied)
+        return Recovered(self.promised, self.committed, tuple(entries), applied + 1, applied, members)
+
+    def misses(self, applied: int) -> bool:
+        """Whether entries after ``applied`` are gone that the item table must have held once: it has lost some."""
+        if applied + 1 in self.entries:
+            return self.start > applied
+        later = any(lsn > applied for lsn in self.entries)
+        return self.start > applied or later or (applied == 0 and self.committed > 0)
 
 
+_LENGTHS = struct.Struct(">QI")
 _encoder = msgspec.msgpack.Encoder()
-_records = msgspec.msgpack.Decoder(WalRecord)
 _changes = msgspec.msgpack.Decoder(Change)
-
-
-def encode_record(record: WalRecord) -> bytes:
-    """``record`` with its header."""
-    payload = _encoder.encode(record)
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-def decode_records(data: bytes) -> tuple[list[WalRecord], int]:
-    """The whole records at the front of a segment, and the offset where the sound part ends."""
-    records: list[WalRecord] = []
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, checksum = _HEADER.unpack_from(data, at)
-        end = at + _HEADER.size + length
-        payload = data[at + _HEADER.size : end]
-        if end > len(data) or length == 0 or zlib.crc32(payload) != checksum:
-            break
-        records.append(_records.decode(payload))
-        at = end
-    return records, at
 
 
 def replay(records: Iterable[WalRecord]) -> dict[str, GroupLog]:
@@ -118,6 +110,6 @@ def decode_change(payload: bytes) -> Change:
     return _changes.decode(payload)
 
 
-def item_checksum(partition_key: bytes, sort_key: bytes, body: bytes) -> int:
-    """CRC-32 over key and image, kept beside each stored item."""
-    return zlib.crc32(body, zlib.crc32(sort_key, zlib.crc32(partition_key)))
+def item_checksum(partition_key: bytes, sort_key: bytes, body: bytes, lsn: int) -> int:
+    """CRC-32 over key, image and the LSN that wrote it, kept beside each stored item."""
+    return zlib.crc32(b"".join((_LENGTHS.pack(lsn, len(partition_key)), partition_key, sort_key, body)))

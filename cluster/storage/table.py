@@ -4,105 +4,102 @@ Changes go into an open transaction that is committed now and then: until then t
 group is committed together with its items, so that recovery knows from which LSN on the WAL is to be applied again.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+import apsw
 import msgspec
 
 from cluster.disk import Disk
 from cluster.ports import Bounds, ItemKey, Table
+from cluster.replication.membership import Members
 from cluster.replication.messages import Entry
 from cluster.routing.messages import Row
+from cluster.storage import rows as reading
 from cluster.storage.records import decode_change, item_checksum
+from cluster.storage.rows import DAMAGE, HALF_RING, PAGE_BYTES, CorruptItem, Page, Position
+from cluster.storage.snapshot_reader import SnapshotReader
+from cluster.storage.table_file import FILE, TableDamaged, hosting, open_table
 
-PAGE_BYTES = 1024 * 1024
-"""A range or a page of a scan ends after so many bytes of items, as DynamoDB's does."""
-_HALF_RING = 1 << 63
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS groups (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition BLOB NOT NULL, applied INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS items (
-  grp INTEGER NOT NULL, hash INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL,
-  lsn INTEGER NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL,
-  PRIMARY KEY (grp, hash, pk, sk)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-"""
+__all__ = ["PAGE_BYTES", "CorruptItem", "ItemTable", "Page", "TableDamaged"]
 
+T = TypeVar("T")
 
-class CorruptItem(Exception):
-    """A stored item does not match its checksum."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Stored items, and whether there are further ones."""
-
-    bodies: tuple[bytes, ...]
-    more: bool
+VERIFY_PAGES = 1024
+_PUT = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM items WHERE grp = ? AND hash = ? AND pk = ? AND sk = ?"
+_Statement = tuple[str, Sequence[Any]]
 
 
 class ItemTable:
-    """One database file; used from the event loop's thread only (but for :meth:`make_durable`)."""
+    """One database file; used from the event loop's thread only, but for what says otherwise.
 
-    def __init__(self, disk: Disk, file: str = "items.db") -> None:
+    When a page turns out to be damaged, the call raises :class:`TableDamaged`, and so does every later one: nothing of such a
+    table is served any more. It is to be closed; the next to open it sets it aside.
+    """
+
+    def __init__(self, disk: Disk, file: str = FILE) -> None:
         self._disk, self._file = disk, file
-        self._db = cast("Any", disk.database(file))
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=0", "cache_size=-8000"):
-            self._db.execute(f"PRAGMA {pragma}").fetchall()
-        self._db.execute(_SCHEMA).fetchall()
+        opened = open_table(disk, file)
+        self._db: Any = opened.db
+        self.set_aside = opened.set_aside
+        """The name under which a damaged table was set aside when this one was opened; None: this is the old one."""
+        self.damaged: str | None = None
+        """What was found to be damaged since."""
         self._ids: dict[str, int] = {}
         self._applied: dict[str, int] = {}
+        self._members: dict[str, Members] = {}
         self._dirty: set[str] = set()
-        self._open_changes = False
+        self._open: list[_Statement] = []
         self.changed_since_durable = True
         """Whether anything was committed since :meth:`make_durable` ran."""
-        for number, name, applied in self._db.execute("SELECT id, name, applied FROM groups").fetchall():
+        for number, name, applied, members in self._db.execute("SELECT id, name, applied, members FROM groups"):
             self._ids[name], self._applied[name] = number, applied
+            self._members[name] = msgspec.msgpack.decode(members, type=Members)
         self._db.execute("BEGIN")
 
     # --- groups ---------------------------------------------------------------------------------------------------------
 
     def groups(self) -> dict[str, Table]:
         """Groups hosted here, with the definition of their table."""
-        rows = self._db.execute("SELECT name, definition FROM groups").fetchall()
+        rows = self._rows("SELECT name, definition FROM groups")
         return {name: msgspec.msgpack.decode(definition, type=Table) for name, definition in rows}
 
     def host(self, group: str, table: Table) -> None:
         """Keep a group from now on (or its new definition); durable when :meth:`make_durable` has run."""
-        self._db.execute(
-            "INSERT INTO groups (name, definition, applied) VALUES (?, ?, 0)"
-            " ON CONFLICT (name) DO UPDATE SET definition = excluded.definition",
-            (group, msgspec.msgpack.encode(table)),
-        )
-        self._open_changes = True
-        self._ids[group] = self._db.execute("SELECT id FROM groups WHERE name = ?", (group,)).fetchone()[0]
+        self._at_once([hosting(group, msgspec.msgpack.encode(table))])
+        self._ids[group] = self._rows("SELECT id FROM groups WHERE name = ?", (group,))[0][0]
         self._applied.setdefault(group, 0)
-        self.commit()
+        self._members.setdefault(group, ())
 
     def drop(self, group: str) -> None:
         """Forget a group and its items."""
-        number = self._ids.pop(group)
-        self._db.execute("DELETE FROM items WHERE grp = ?", (number,))
-        self._db.execute("DELETE FROM groups WHERE id = ?", (number,))
-        self._applied.pop(group)
-        self._dirty.discard(group)
-        self._open_changes = True
-        self.commit()
+        number = (self._ids[group],)
+        self._at_once([("DELETE FROM items WHERE grp = ?", number), ("DELETE FROM groups WHERE id = ?", number)])
+        for kept in (self._ids, self._applied, self._members):
+            kept.pop(group)
 
     def applied(self, group: str) -> int:
         """The LSN up to which the items are those of the log."""
         return self._applied[group]
 
+    def members(self, group: str) -> Members:
+        """Who the group consists of as of :meth:`applied`; empty until an entry has said so."""
+        return self._members[group]
+
+    def set_members(self, group: str, members: Members) -> None:
+        """Keep the group's members, together with what is applied next (:meth:`apply` does so for entries that hold them)."""
+        self._do("UPDATE groups SET members = ? WHERE name = ?", (msgspec.msgpack.encode(members), group))
+        self._members[group] = members
+
     def fact(self, name: str) -> int:
         """A number kept with the items (0 at first)."""
-        row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else 0
+        rows = self._rows("SELECT value FROM facts WHERE name = ?", (name,))
+        return rows[0][0] if rows else 0
 
     def set_fact(self, name: str, value: int) -> None:
         """Keep a number."""
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
-        self._open_changes = True
+        self._do("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     # --- writing --------------------------------------------------------------------------------------------------------
 
@@ -112,42 +109,90 @@ class ItemTable:
         for entry in entries:
             if entry.lsn <= applied:
                 continue
-            applied = entry.lsn
             if entry.payload:
-                self._apply(number, entry)
-        self._applied[group] = applied
-        self._dirty.add(group)
-
-    def _apply(self, number: int, entry: Entry) -> None:
-        change = decode_change(entry.payload)
-        place = (number, change.hash - _HALF_RING, change.partition_key, change.sort_key)
-        if change.body is None:
-            self._db.execute("DELETE FROM items WHERE grp = ? AND hash = ? AND pk = ? AND sk = ?", place)
-            return
-        checksum = item_checksum(change.partition_key, change.sort_key, change.body)
-        self._db.execute(
-            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)", (*place, entry.lsn, checksum, change.body)
-        )
+                self._do(*_statement(number, entry))
+            if entry.members is not None:
+                self.set_members(group, entry.members)
+            applied = self._applied[group] = entry.lsn
+            self._dirty.add(group)
 
     def commit(self) -> None:
         """End the open transaction (atomic; durable once :meth:`make_durable` has run) and begin another.
 
         Raises apsw.Error when the disk refuses; nothing is lost then, and it may be tried again.
         """
-        if not self._dirty and not self._open_changes:
+        if not self._dirty and not self._open:
             return
         for group in self._dirty:
-            self._db.execute("UPDATE groups SET applied = ? WHERE name = ?", (self._applied[group], group))
-        if self._db.in_transaction:
+            self._run("UPDATE groups SET applied = ? WHERE name = ?", (self._applied[group], group))
+        try:
             self._db.execute("COMMIT")
-        self._db.execute("BEGIN")
+        except apsw.Error:
+            self._begin_again()
+            raise
+        self._open.clear()
         self._dirty.clear()
-        self._open_changes, self.changed_since_durable = False, True
+        self._db.execute("BEGIN")
+        self.changed_since_durable = True
+
+    def _begin_again(self) -> None:
+        """A commit that the disk refused has undone everything; do it again, so that it is there for readers and the next try."""
+        if self._db.in_transaction:
+            return
+        self._db.execute("BEGIN")
+        for statement in self._open:
+            self._run(*statement)
+
+    def _at_once(self, statements: Iterable[_Statement]) -> None:
+        """A transaction of its own: all of it, or on apsw.Error nothing."""
+        self.commit()
+        try:
+            for statement in statements:
+                self._run(*statement)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._db.execute("BEGIN")
+            raise
+        self._db.execute("BEGIN")
+        self.changed_since_durable = True
+
+    def _do(self, sql: str, values: Sequence[Any]) -> None:
+        self._run(sql, values)
+        self._open.append((sql, values))
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        return self._look(lambda db: db.execute(sql, values).fetchall())
+
+    def _run(self, sql: str, values: Sequence[Any] = ()) -> None:
+        if self.damaged is not None:
+            raise TableDamaged(self.damaged)
+        try:
+            self._db.execute(sql, values)
+        except DAMAGE as error:
+            raise self._condemned(error) from error
+
+    def _look(self, read: Callable[[Any], T]) -> T:
+        if self.damaged is not None:
+            raise TableDamaged(self.damaged)
+        try:
+            return read(self._db)
+        except DAMAGE as error:
+            raise self._condemned(error) from error
+
+    def _condemned(self, error: Exception) -> TableDamaged:
+        self.damaged = str(error) or type(error).__name__
+        return TableDamaged(self.damaged)
 
     def make_durable(self) -> None:
         """Fsync what was committed. Blocks; may run in any thread."""
         self.changed_since_durable = False
-        self._disk.sync_database(self._file)
+        try:
+            self._disk.sync_database(self._file)
+        except OSError:
+            self.changed_since_durable = True
+            raise
 
     def checkpoint(self) -> None:
         """Fold SQLite's own log into the database file. Blocks; may run in any thread (it has its own connection)."""
@@ -155,22 +200,18 @@ class ItemTable:
 
     def close(self, *, crash: bool = False) -> None:
         """Close; after a ``crash`` what was not committed is gone."""
-        if not crash:
-            self.commit()
-        self._db.execute("ROLLBACK")
-        self._db.close()
+        try:
+            if not crash and self.damaged is None:
+                self.commit()
+        finally:
+            self._db.close()
 
     # --- reading --------------------------------------------------------------------------------------------------------
 
     def get(self, group: str, hash_: int, key: ItemKey) -> bytes | None:
         """One item; raises :class:`CorruptItem`."""
-        row = self._db.execute(
-            "SELECT checksum, body FROM items WHERE grp = ? AND hash = ? AND pk = ? AND sk = ?",
-            (self._ids[group], hash_ - _HALF_RING, key.partition_key, key.sort_key),
-        ).fetchone()
-        if row is None:
-            return None
-        return _sound(key.partition_key, key.sort_key, *row)
+        number = self._ids[group]
+        return self._look(lambda db: reading.item(db, number, hash_, key))
 
     def range(
         self,
@@ -184,105 +225,78 @@ class ItemTable:
         after: bytes | None,
     ) -> Page:
         """Items of one partition key in the order of sort keys; raises :class:`CorruptItem`."""
-        terms = ["grp = ? AND hash = ? AND pk = ?"]
-        values: list[object] = [self._ids[group], hash_ - _HALF_RING, partition_key]
-        for value, term in (
-            (bounds.lower, "sk >= ?" if bounds.lower_inclusive else "sk > ?"),
-            (bounds.upper, "sk <= ?" if bounds.upper_inclusive else "sk < ?"),
-            (after, "sk > ?" if forward else "sk < ?"),
-        ):
-            if value is not None:
-                terms.append(term)
-                values.append(value)
-        order = "ASC" if forward else "DESC"
-        # Only constants above enter the statement; every value is bound.
-        query = f"SELECT pk, sk, checksum, body FROM items WHERE {' AND '.join(terms)} ORDER BY sk {order}"  # noqa: S608
-        return _page(self._db.execute(query, values), limit)
+        number = self._ids[group]
+        return self._look(
+            lambda db: reading.span(db, number, hash_, partition_key, bounds, forward=forward, limit=limit, after=after)
+        )
 
     def page(self, group: str, *, hash_: int, after: ItemKey | None, limit: int | None) -> Page:
         """Items of a group in ring order after ``after`` (whose hash is ``hash_``); raises :class:`CorruptItem`."""
-        place = (hash_ - _HALF_RING, after.partition_key, after.sort_key) if after else (-_HALF_RING, b"", b"")
-        rows = self._db.execute(
-            "SELECT pk, sk, checksum, body FROM items WHERE grp = ? AND (hash, pk, sk) > (?, ?, ?) ORDER BY hash, pk, sk",
-            (self._ids[group], *place),
-        )
-        return _page(rows, limit)
-
-    # --- snapshots ------------------------------------------------------------------------------------------------------
-
-    def rows(self, group: str, after: tuple[int, bytes, bytes] | None) -> tuple[tuple[Row, ...], bool]:
-        """Up to 1 MB of rows as they are stored, after a position, and whether there are more."""
-        place = (after[0] - _HALF_RING, after[1], after[2]) if after else (-_HALF_RING, b"", b"")
-        found: list[Row] = []
-        size = 0
-        for hash_, pk, sk, lsn, checksum, body in self._db.execute(
-            "SELECT hash, pk, sk, lsn, checksum, body FROM items WHERE grp = ? AND (hash, pk, sk) > (?, ?, ?)"
-            " ORDER BY hash, pk, sk",
-            (self._ids[group], *place),
-        ):
-            if size >= PAGE_BYTES:
-                return tuple(found), True
-            found.append(Row(hash_ + _HALF_RING, pk, sk, lsn, checksum, body))
-            size += len(body) + len(pk) + len(sk) + 64
-        return tuple(found), False
-
-    def install(self, group: str, rows: Iterable[Row], lsn: int) -> None:
-        """Replace a group's items by a snapshot that counts for ``lsn``: all or nothing; raises :class:`CorruptItem`."""
         number = self._ids[group]
-        for row in (found := list(rows)):
-            _sound(row.partition_key, row.sort_key, row.checksum, row.body)
-        self._db.execute("DELETE FROM items WHERE grp = ?", (number,))
-        self._db.executemany(
-            "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                (number, row.hash - _HALF_RING, row.partition_key, row.sort_key, row.lsn, row.checksum, row.body)
-                for row in found
-            ),
-        )
-        self._applied[group] = lsn
-        self._dirty.add(group)
+        place = (hash_, after.partition_key, after.sort_key) if after else None
+        return self._look(lambda db: reading.page(db, number, place, limit))
+
+    # --- snapshots and verification -------------------------------------------------------------------------------------
+
+    def rows(self, group: str, after: Position | None) -> tuple[tuple[Row, ...], bool]:
+        """About 1 MB of rows after a position, and whether there are more; raises :class:`CorruptItem`."""
+        number = self._ids[group]
+        return self._look(lambda db: reading.piece(db, number, after))
+
+    def snapshot_reader(self) -> SnapshotReader:
+        """Everything as of now, to be read in pieces beside the writer. Commits; raises apsw.Error when the disk refuses."""
         self.commit()
+        return SnapshotReader(self._disk, self._file)
+
+    def install(self, group: str, rows: Iterable[Row], lsn: int, members: Members | None = None) -> None:
+        """Replace a group's items by a snapshot that counts for ``lsn``: all or nothing.
+
+        Raises :class:`CorruptItem`, and apsw.Error when the disk refuses. ``members`` None: as before.
+        """
+        number = self._ids[group]
+        kept = self._members[group] if members is None else members
+        found = [reading.verified(row) for row in rows]
+        statements: list[_Statement] = [("DELETE FROM items WHERE grp = ?", (number,))]
+        statements += [(_PUT, (number, row.hash - HALF_RING, *msgspec.structs.astuple(row)[1:])) for row in found]
+        update = "UPDATE groups SET applied = ?, members = ? WHERE id = ?"
+        self._at_once([*statements, (update, (lsn, msgspec.msgpack.encode(kept), number))])
+        self._applied[group], self._members[group] = lsn, kept
+
+    def verify_pages(self, first: int = 1, count: int = VERIFY_PAGES) -> tuple[set[int], int | None]:
+        """Which of ``count`` pages from ``first`` are damaged, and the page to go on with (None: that was the end).
+
+        Reads the file, not SQLite's cache. Blocks; for the worker, like :meth:`checkpoint`.
+        """
+        damaged, more = self._disk.damaged_pages(self._file, first, count)
+        return damaged, first + count if more else None
 
     # --- damage ---------------------------------------------------------------------------------------------------------
 
     def damage(self) -> int:
         """Flip a byte of every stored item, as rotting bits do; how many."""
-        return self._flip("SELECT grp, hash, pk, sk, body FROM items", only_damaged=False)
+        return self._flip(only_damaged=False)
 
     def mend(self) -> int:
         """Undo :meth:`damage` where the item was not written since; how many."""
-        return self._flip("SELECT grp, hash, pk, sk, body FROM items", only_damaged=True)
+        return self._flip(only_damaged=True)
 
-    def _flip(self, query: str, *, only_damaged: bool) -> int:
+    def _flip(self, *, only_damaged: bool) -> int:
         count = 0
-        for number, hash_, pk, sk, body in self._db.execute(query).fetchall():
-            checksum = self._db.execute(
-                "SELECT checksum FROM items WHERE grp = ? AND hash = ? AND pk = ? AND sk = ?", (number, hash_, pk, sk)
-            ).fetchone()[0]
-            if (item_checksum(pk, sk, body) != checksum) is not only_damaged:
-                continue
-            flipped = body[:-1] + bytes([body[-1] ^ 0xFF])
-            self._db.execute(
-                "UPDATE items SET body = ? WHERE grp = ? AND hash = ? AND pk = ? AND sk = ?",
-                (flipped, number, hash_, pk, sk),
-            )
-            count += 1
-        self._open_changes = True
+        for *place, lsn, checksum, body in self._rows("SELECT * FROM items"):
+            if (item_checksum(place[2], place[3], body, lsn) != checksum) is only_damaged:
+                flipped = body[:-1] + bytes([body[-1] ^ 0xFF])
+                self._do(
+                    "UPDATE items SET body = ? WHERE grp = ? AND hash = ? AND pk = ? AND sk = ?", (flipped, *place)
+                )
+                count += 1
         return count
 
 
-def _sound(partition_key: bytes, sort_key: bytes, checksum: int, body: bytes) -> bytes:
-    if item_checksum(partition_key, sort_key, body) != checksum:
-        raise CorruptItem("a stored item does not match its checksum")
-    return body
-
-
-def _page(rows: Iterator[tuple[bytes, bytes, int, bytes]], limit: int | None) -> Page:
-    bodies: list[bytes] = []
-    size = 0
-    for pk, sk, checksum, body in rows:
-        if size >= PAGE_BYTES or (limit is not None and len(bodies) >= limit):
-            return Page(tuple(bodies), more=True)
-        bodies.append(_sound(pk, sk, checksum, body))
-        size += len(body)
-    return Page(tuple(bodies), more=False)
+def _statement(number: int, entry: Entry) -> _Statement:
+    """What an entry makes of the items of group ``number``."""
+    change = decode_change(entry.payload)
+    pk, sk, body = change.partition_key, change.sort_key, change.body
+    place = (number, change.hash - HALF_RING, pk, sk)
+    if body is None:
+        return _DELETE, place
+    return _PUT, (*place, entry.lsn, item_checksum(pk, sk, body, entry.lsn), body)
