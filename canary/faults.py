@@ -16,7 +16,7 @@ _FIELDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "skew": (frozenset({"canary", "seconds"}), frozenset()),
     "partition": (frozenset({"source", "target"}), frozenset({"one_way"})),
     "delay": (frozenset({"source", "target", "ms"}), frozenset({"one_way"})),
-    "drop": (frozenset({"source", "target", "probability"}), frozenset({"one_way"})),
+    "drop": (frozenset({"source", "target", "probability"}), frozenset({"one_way", "seed"})),
 }
 
 
@@ -41,6 +41,7 @@ class Fault(BaseModel):
     one_way: bool = False
     ms: float | None = Field(None, ge=0)
     probability: float | None = Field(None, ge=0, le=1)
+    seed: int | None = None
     seconds: float | None = None
 
     @model_validator(mode="before")

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from canary.faults import FREE, Component, Fault, Toll, is_sick, skew_seconds, toll
 from canary.path import Map
@@ -18,6 +18,8 @@ class Network:
         self._faults = faults
         self._paths = paths
         self._random = random.Random(f"{host.name}/{seed}")
+        self._seeded: Fault | None = None
+        self._dice: dict[str, random.Random] = {}
 
     @property
     def sick(self) -> bool:
@@ -63,7 +65,18 @@ class Network:
         if router is None:
             return FREE
         ends = (self._host, router) if outbound else (router, self._host)
-        return toll(self._faults.values(), *ends, self._random.random)
+        return toll(self._faults.values(), *ends, self._draws(f"{ends[0].name}>{ends[1].name}"))
+
+    def _draws(self, way: str) -> Callable[[], float]:
+        """A drop with a seed draws from it on each way by itself, from the start each time that it is put in force."""
+        seeded = next((f for f in self._faults.values() if f.kind == "drop" and f.seed is not None), None)
+        if seeded is None:
+            return self._random.random
+        if seeded is not self._seeded:
+            self._seeded, self._dice = seeded, {}
+        if way not in self._dice:
+            self._dice[way] = random.Random(f"{seeded.seed}/{way}")
+        return self._dice[way].random
 
 
 async def _silence() -> None:

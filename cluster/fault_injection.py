@@ -28,6 +28,7 @@ class FaultSet:
         self._zone_of, self._clock, self._chance = zone_of, clock, chance
         self._installed: dict[str, Fault] = {}
         self._by_kind: dict[FaultKind, tuple[Fault, ...]] = {}
+        self._dice: dict[tuple[Fault, str], random.Random] = {}
 
     def add(self, fault_id: str, fault: Fault) -> None:
         """Install (or replace) one."""
@@ -47,6 +48,23 @@ class FaultSet:
     def _sort(self) -> None:
         kinds = {fault.kind for fault in self._installed.values()}
         self._by_kind = {kind: tuple(f for f in self._installed.values() if f.kind == kind) for kind in kinds}
+        kept = set(self._installed.values())
+        self._dice = {place: dice for place, dice in self._dice.items() if place[0] in kept}
+
+    def _happens(self, fault: Fault, where: str) -> bool:
+        """Whether a fault with a probability strikes this time.
+
+        A fault with a seed draws from it for each place by itself: what other places do in between changes nothing, so that
+        two runs draw the same sequences.
+        """
+        if fault.probability is None:
+            return True
+        if fault.seed is None:
+            return self._chance() < fault.probability
+        dice = self._dice.get((fault, where))
+        if dice is None:
+            dice = self._dice[fault, where] = random.Random(f"{fault.seed}/{where}")
+        return dice.random() < fault.probability
 
     def concerns(self, fault: Fault, component: str) -> bool:
         """Whether ``fault`` names ``component``, or its zone."""
@@ -63,14 +81,14 @@ class FaultSet:
         """The HTTP status to answer instead of serving; ``operation``: read or write."""
         for fault in self._by_kind.get(FaultKind.ERROR, ()):
             named = self.concerns(fault, router) or fault.endpoint in (endpoint, "any")
-            if named and self._strikes(fault, operation, table):
+            if named and self._strikes(fault, router, operation, table):
                 return fault.status or _DEFAULT_ERROR_STATUS
         return None
 
-    def _strikes(self, fault: Fault, operation: str, table: str | None) -> bool:
+    def _strikes(self, fault: Fault, component: str, operation: str, table: str | None) -> bool:
         if fault.operation not in (None, operation) or fault.table not in (None, table):
             return False
-        return fault.probability is None or self._chance() < fault.probability
+        return self._happens(fault, component)
 
     def tls_problem(self, endpoint: str) -> str | None:
         """``expired`` or ``unknown_ca``: the certificate to show for this endpoint."""
@@ -96,7 +114,7 @@ class FaultSet:
         faults = self._by_kind.get(FaultKind.ERROR)
         if not faults:
             return False
-        return any(fault.node == node and self._strikes(fault, operation, table) for fault in faults)
+        return any(fault.node == node and self._strikes(fault, node, operation, table) for fault in faults)
 
     def fsync_factor(self, component: str) -> float:
         """How many times as long an fsync takes."""
@@ -124,7 +142,7 @@ class FaultSet:
         if not self._by_kind:
             return _UNHARMED
         dropped = any(
-            concerns_path(fault, sender, receiver) and self._chance() < (fault.probability or 0.0)
+            concerns_path(fault, sender, receiver) and self._happens(fault, f"{sender}>{receiver}")
             for fault in self._by_kind.get(FaultKind.DROP, ())
         )
         delays = (

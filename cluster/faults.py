@@ -66,6 +66,9 @@ class Fault(BaseModel):
     one_way: bool = False
     ms: float | None = Field(None, ge=0, description="delay")
     probability: float | None = Field(None, ge=0, le=1, description="drop, error")
+    seed: int | None = Field(
+        None, description="drop, error: draw the same sequence on each path again; none: at random"
+    )
     factor: float | None = Field(None, ge=1, description="slow_disk: an fsync takes this many times as long")
     seconds: float | None = Field(None, description="skew of the wall clock")
     status: int | None = Field(None, ge=400, le=599, description="error")
@@ -110,10 +113,10 @@ _PLACES_OF: dict[FaultKind, tuple[str, ...]] = {
 _FIELDS_OF: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.PARTITION: ("one_way",),
     FaultKind.DELAY: ("ms", "one_way"),
-    FaultKind.DROP: ("probability", "one_way"),
+    FaultKind.DROP: ("probability", "seed", "one_way"),
     FaultKind.SLOW_DISK: ("factor",),
     FaultKind.SKEW: ("seconds",),
-    FaultKind.ERROR: ("status", "probability", "operation", "table"),
+    FaultKind.ERROR: ("status", "probability", "seed", "operation", "table"),
     FaultKind.DNS: ("answer",),
     FaultKind.TLS: ("problem",),
     FaultKind.LOAD: ("table", "key", "rate"),
