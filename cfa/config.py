@@ -19,6 +19,17 @@ class Objectives(Frozen):
     tables: dict[str, float] = {}
 
 
+class DurabilityConfig(Frozen):
+    """When what is stored is in danger, though no customer notices: the archive does not take the log."""
+
+    unarchived_seconds: float = Field(
+        60.0, gt=0, description="a ticket when an entry has waited so long for the archive; 600 in production"
+    )
+    wal_budget_ratio: float = Field(
+        0.5, gt=0, le=1, description="a page when so much of a node's log budget is spent; at 0.95 it refuses writes"
+    )
+
+
 class Destination(Frozen):
     """Where a page goes. ``log`` always exists beside these."""
 
@@ -42,6 +53,7 @@ class CfaConfig(Frozen):
     false_pages_per_year: float = Field(
         1.0, gt=0, description="for the whole fleet; the evidence threshold is derived from it"
     )
+    durability: DurabilityConfig = DurabilityConfig()
     destinations: tuple[Destination, ...] = ()
     console_url: str = Field("http://127.0.0.1:8080", description="links in pages start with it")
     matrix_cells: int = Field(

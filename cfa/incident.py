@@ -15,6 +15,7 @@ Severity = Literal["watch", "ticket", "page"]
 Side = Literal["client", "server", "both"]
 EventName = Literal["opened", "updated", "paged", "closed"]
 Notify = Literal["trigger", "update", "resolve"]
+Category = Literal["availability", "durability"]
 
 SEVERITY_ORDER: tuple[Severity, ...] = ("watch", "ticket", "page")
 """From the least to the most severe; an incident keeps the highest it has reached."""
@@ -96,6 +97,7 @@ class Incident:
     """One explanation of what customers suffer, from its opening to its close.
 
     Times are UTC epoch seconds on the collector's clock, except ``first_failure_at`` (the witness's intended start).
+    ``category``: ``durability`` when nobody is hurt yet, but what is stored is in danger.
     ``connection`` is set when only ``fresh`` or only ``pooled`` attempts fail.
     """
 
@@ -103,6 +105,7 @@ class Incident:
     state: Literal["open", "closed"] = "open"
     severity: Severity
     scope: dict[str, str]
+    category: Category = "availability"
     connection: str | None = None
     operations: tuple[str, ...]
     side: Side

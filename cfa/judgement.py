@@ -11,6 +11,7 @@ import numpy as np
 from cfa import snapshots
 from cfa.config import CfaConfig
 from cfa.docket import Docket
+from cfa.durability import Durability
 from cfa.incident import Incident, IncidentEvent
 from cfa.intake import Intake
 from cfa.masked import Masked
@@ -42,6 +43,7 @@ class Judgement:
         self.servers = ServersView()
         self.docket = Docket()
         self.masked = Masked(config.region, self.intake.objective, config.false_pages_per_year)
+        self.durability = Durability(config.region, config.durability)
         self.at = 0.0
         self.evaluated_at = 0.0
         self.canary_at: float | None = None
@@ -61,7 +63,8 @@ class Judgement:
         else:
             self.servers.take(entry)
             self.masked.take(entry)
-        return [*self._look(self.at), *self._evaluate(), *self._unmask()]
+            self.durability.take(entry)
+        return [*self._look(self.at), *self._evaluate(), *self._unmask(), *self.durability.evaluate(self.at)]
 
     def tick(self, at: float) -> list[IncidentEvent]:
         """Nothing arrived until ``at``: data grow stale, which is INSUFFICIENT_DATA and never an incident by itself."""
@@ -71,6 +74,7 @@ class Judgement:
         """Open incidents and those closed lately, newest first."""
         found = [c.incident for c in (*self.docket.open, *self.docket.closed) if c.incident is not None]
         found += [i for i in (self.masked.incident, *self.masked.closed) if i is not None]
+        found += [i for i in (self.durability.incident, *self.durability.closed) if i is not None]
         return sorted(found, key=lambda i: (i.opened_at, i.id), reverse=True)
 
     def status(self, at: float) -> dict[str, object]:
@@ -94,7 +98,9 @@ class Judgement:
             "availability": self.availability(at),
             "recused": self.witnesses.view(),
             "targets": targets_view(self.servers),
-            "incidents_open": len(self.docket.open) + (self.masked.incident is not None),
+            "incidents_open": len(self.docket.open)
+            + (self.masked.incident is not None)
+            + (self.durability.incident is not None),
             "false_pages_per_year": self.config.false_pages_per_year,
         }
 

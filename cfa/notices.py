@@ -58,7 +58,7 @@ def alert_labels(incident: Incident, region: str) -> dict[str, str]:
     """A bounded set of labels: what kind of alarm, how severe, where, what is hurt."""
     scope = {key: value for key, value in incident.scope.items() if key != "region"}
     return {
-        "alertname": "CustomerFacingAlarm",
+        "alertname": "CustomerFacingAlarm" if incident.category == "availability" else "DurabilityAlarm",
         "severity": incident.severity,
         "region": incident.scope.get("region", region),
         **scope,

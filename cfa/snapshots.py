@@ -16,7 +16,7 @@ from collector.series import TargetState
 if TYPE_CHECKING:
     from cfa.judgement import Judgement
 
-VERSION = 2
+VERSION = 3
 SCALARS = (
     "at",
     "evaluated_at",
@@ -52,6 +52,7 @@ def dump(judgement: "Judgement") -> bytes:
             "returned_at": witnesses.returned_at,
             "servers": judgement.servers.state(),
             "masked": judgement.masked.state(),
+            "durability": judgement.durability.state(),
         }
     )
 
@@ -87,6 +88,7 @@ def _load(judgement: "Judgement", state: dict[str, Any]) -> None:
     witnesses.zones, witnesses.heard_at = state["zones"], state["heard_at"]
     witnesses.returned_at = state["returned_at"]
     judgement.masked.load(state["masked"])
+    judgement.durability.load(state["durability"])
     servers = state["servers"]
     targets = msgspec.convert(servers["targets"], list[TargetState])
     judgement.servers.load(targets, msgspec.convert(servers["counted"], list[Counted]), servers["heard_at"])

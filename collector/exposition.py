@@ -7,6 +7,8 @@ servers are read every two seconds.
 import re
 from dataclasses import dataclass, field
 
+from collector.series import DURABILITY_GAUGES
+
 ROUTER_FAMILY = "store_requests_total"
 NODE_FAMILY = "store_replica_requests_total"
 SAMPLES_MAX = 20_000
@@ -25,26 +27,35 @@ class NotMetricsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A scrape. ``counters``: sample name with its labels, as written → value. ``life``: differs after a restart."""
+    """A scrape. ``counters``: sample name with its labels, as written → value. ``life``: differs after a restart.
+
+    ``gauges``: of :data:`DURABILITY_GAUGES`, by name.
+    """
 
     life: tuple[str, ...] = ()
     counters: dict[str, float] = field(default_factory=dict)
+    gauges: dict[str, float] = field(default_factory=dict)
 
 
 def read(text: str, family: str) -> Page:
-    """The counters of ``family`` on a page; raises :class:`NotMetricsError`."""
+    """The counters of ``family`` and the durability gauges on a page; raises :class:`NotMetricsError`."""
     prefix = family + "{"
     life: list[str] = []
     counters: dict[str, float] = {}
+    gauges: dict[str, float] = {}
     for line in text.split("\n"):
         if line.startswith(prefix):
             end = line.rfind("}")
             counters[line[: end + 1]] = _value(line[end + 1 :])
         elif line.startswith((_BUILD, _START)):
             life.append(line)
+        elif line.startswith(DURABILITY_GAUGES):
+            name, _, value = line.replace("{", " {", 1).partition(" ")
+            if name in DURABILITY_GAUGES:
+                gauges[name] = max(gauges.get(name, 0.0), _value(value[value.rfind("}") + 1 :]))
     if len(counters) > SAMPLES_MAX:
         raise NotMetricsError(f"{len(counters)} samples of {family}, at most {SAMPLES_MAX}")
-    return Page(tuple(sorted(life)), counters)
+    return Page(tuple(sorted(life)), counters, gauges)
 
 
 def _value(text: str) -> float:

@@ -7,6 +7,9 @@ from collector.observation import Connection, Observation, OperationClass, Outco
 LATENCY_BOUNDS_MS: tuple[float, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Upper bounds of the latency histogram; one more bucket holds what is slower. Aligned with DynamoDB's single-digit-ms promise."""
 
+DURABILITY_GAUGES = ("store_archive_oldest_unarchived_age_seconds", "store_wal_budget_ratio")
+"""Gauges of a storage node that say how durable its data are; of many samples on a page the worst (highest) is taken."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
@@ -71,7 +74,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetState:
-    """Whether a server answered its last scrape: a silent server is unobserved, not fine."""
+    """Whether a server answered its last scrape: a silent server is unobserved, not fine.
+
+    ``gauges``: the worst value of each gauge on its page that says how durable its data are
+    (:data:`DURABILITY_GAUGES`); empty for routers and silent servers.
+    """
 
     target: str
     zone: str
@@ -79,6 +86,7 @@ class TargetState:
     up: bool
     at: float
     detail: str = ""
+    gauges: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

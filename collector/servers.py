@@ -79,7 +79,7 @@ class Scraper:
         if target.skipped:
             self._metrics.samples_skipped.inc(target.skipped)
             target.skipped = 0
-        changed = self._note(target.config, problem, at)
+        changed = self._note(target.config, problem, at, page.gauges if page else {})
         if grown or changed:
             told = Scraped(zone=target.config.zone, readings=grown, targets=changed)
             try:
@@ -91,11 +91,13 @@ class Scraper:
         if page is not None:
             target.before = page
 
-    def _note(self, target: ScrapeTarget, problem: str, at: float) -> tuple[TargetState, ...]:
-        """The new state if it is another one than before."""
+    def _note(self, target: ScrapeTarget, problem: str, at: float, gauges: dict[str, float]) -> tuple[TargetState, ...]:
+        """The new state if it is another one than before; gauges alone wait for the next time that all are told."""
         before = self._states.get(target.name)
         up = not problem
-        state = TargetState(target=target.name, zone=target.zone, role=target.role, up=up, at=at, detail=problem)
+        state = TargetState(
+            target=target.name, zone=target.zone, role=target.role, up=up, at=at, detail=problem, gauges=gauges
+        )
         self._states[target.name] = state
         self._metrics.scrape_up.labels(target.name).set(int(up))
         self._metrics.scrapes.labels("ok" if up else problem).inc()
