@@ -105,8 +105,11 @@ def state(health: Health, fleet: Mapping[str, FleetNode], patience: Patience) ->
     well = [member for member in health.members if member.node not in gone]
     if len(well) < COPIES:
         return GroupState.DEGRADED
-    if sum(not member.log_only for member in well) >= COPIES:
+    holding = [m for m in well if not m.log_only and (m.node not in health.peers or health.peers[m.node].holds_items)]
+    if len(holding) >= COPIES:
         return GroupState.HEALTHY
+    if len(_with_items(well)) >= COPIES:
+        return GroupState.REBUILDING
     learns = any(node not in gone for node in health.learners)
     return GroupState.REBUILDING if learns else GroupState.LOG_HEALED
 
@@ -139,7 +142,8 @@ def decide(s: Situation) -> Action | None:
 def _about_leader(s: Situation, gone: list[str]) -> Action | None:
     """A slow node should not lead while another could."""
     own = s.fleet.get(s.leader)
-    able = [node for node in storage(s.health.members) if node != s.leader and node not in gone]
+    peers = s.health.peers
+    able = [node for node in storage(s.health.members) if node in peers and node not in gone and peers[node].holds_items]
     if own is None or not own.slow or not able:
         return None
     return Yield(able[0], "the leader's node is slow")

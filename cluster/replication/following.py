@@ -112,7 +112,7 @@ def on_heartbeat(s: State, sender: str, m: Heartbeat, at: float) -> None:
         return
     s.grant = Grant(m.ballot, at + s.timing.grant_seconds)
     learn(s, m.committed)
-    s.send_when_promised(sender, HeartbeatReply(m.ballot, m.sent_at, s.received, s.stored))
+    s.send_when_promised(sender, HeartbeatReply(m.ballot, m.sent_at, s.received, s.stored, not s.log_only))
 
 
 def on_accept(s: State, sender: str, m: Accept, at: float) -> None:

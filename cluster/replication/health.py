@@ -14,6 +14,8 @@ class PeerHealth:
     """It was not heard for so long."""
     lost: bool
     """It says that it has lost its past, and does not vote."""
+    holds_items: bool
+    """It could lead: no log replica, and its items are not being rebuilt."""
     lag: int
     """Committed entries that are not known to be stored there."""
 

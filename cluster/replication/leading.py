@@ -103,7 +103,7 @@ def on_heartbeat_reply(s: State, sender: str, m: HeartbeatReply, at: float) -> N
     if lead is None or m.ballot != s.ballot:
         return
     p = lead.progress[sender]
-    p.heard_at, p.lost = at, False
+    p.heard_at, p.lost, p.holds_items = at, False, m.holds_items
     if not lead.provisional:
         lead.lease.acknowledged(sender, m.sent_at)
     s.grant = Grant(s.ballot, at + s.timing.grant_seconds)
@@ -205,6 +205,8 @@ def _stored(s: State, peer: str, p: Progress, stored: int, at: float) -> None:
     if stored > p.match:
         p.match = stored
         advance(s, lead, at)
+    if s.lead is not lead:
+        return
     if p.next <= lead.flushed:
         send_entries(s, lead, peer, p, at)
     if lead.handover is not None:
@@ -218,6 +220,8 @@ def after_own_append(s: State, at: float) -> None:
         return
     lead.appends = max(0, lead.appends - 1)
     advance(s, lead, at)
+    if s.lead is not lead:
+        return
     flush(s, lead, at)
     if lead.handover is not None:
         hand_over_when_ready(s, lead, at)
@@ -281,6 +285,8 @@ def hand_over_when_ready(s: State, lead: Leadership, at: float) -> None:
     p = lead.progress.get(lead.handover.successor)
     if p is None:
         lead.handover = None
+    elif not p.holds_items:
+        lead.handover = None
     elif p.match >= s.log.last and at - p.heard_at <= s.timing.fresh_seconds:
         resign(s, "handed_over", lead.handover.successor, at)
 
@@ -291,7 +297,7 @@ def _consider_return(s: State, lead: Leadership, at: float) -> None:
     if preferred == s.node or lead.change_lsn > s.committed:
         return
     p = lead.progress[preferred]
-    if at - p.heard_at > 2 * s.timing.heartbeat_seconds or p.match + BATCH_ENTRIES < s.committed:
+    if not p.holds_items or at - p.heard_at > 2 * s.timing.heartbeat_seconds or p.match + BATCH_ENTRIES < s.committed:
         lead.preferred_since = None
     elif lead.preferred_since is None:
         lead.preferred_since = at

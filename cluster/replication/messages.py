@@ -53,12 +53,16 @@ class Heartbeat(Message, frozen=True):
 
 
 class HeartbeatReply(Message, frozen=True):
-    """The lease is granted; ``sent_at`` is the heartbeat's, echoed. ``received``, ``stored``: see AcceptReply."""
+    """The lease is granted; ``sent_at`` is the heartbeat's, echoed. ``received``, ``stored``: see AcceptReply.
+
+    ``holds_items``: it could lead; a log replica cannot, nor one whose items are being rebuilt.
+    """
 
     ballot: Ballot
     sent_at: float
     received: int
     stored: int
+    holds_items: bool = True
 
 
 class Accept(Message, frozen=True):

@@ -203,7 +203,7 @@ class Replica:
         if lead is None or not leading.established(s, lead, at):
             return None
         peers = {
-            node: PeerHealth(at - max(p.heard_at, lead.elected_at), p.lost, max(0, s.committed - p.match))
+            node: PeerHealth(at - max(p.heard_at, lead.elected_at), p.lost, p.holds_items, max(0, s.committed - p.match))
             for node, p in lead.progress.items()
         }
         learners = {node: peers[node] for node in lead.learners}
@@ -226,8 +226,12 @@ class Replica:
 
     @property
     def log_only(self) -> bool:
-        """Whether it is a log replica (or is to become one)."""
+        """Whether it is a log replica (or is to become one), or its items are being rebuilt: it votes, but does not lead."""
         return self._s.log_only
+
+    def hold_items(self, *, hold: bool) -> None:
+        """From now on it has the items (and may lead), or has not."""
+        self._s.log_only = not hold
 
     def entries(self, first: int, last: int) -> tuple[Entry, ...]:
         """Committed entries ``first`` … ``last`` as far as the log still holds them."""

@@ -138,7 +138,7 @@ class State:
     @property
     def may_lead(self) -> bool:
         """Whether it may campaign: a member that holds items and remembers its past, or one at the founding of its group."""
-        return self.node in storage(self.membership) and self.past is not Past.LOST
+        return not self.log_only and self.past is not Past.LOST and self.node in storage(self.membership)
 
     @property
     def empty(self) -> bool:

@@ -7,6 +7,7 @@ are stored, so that only the router decodes them.
 import msgspec
 
 from cluster.ports import Bounds, ErrorKind, ItemKey, Table, WriteRequest
+from cluster.replication.membership import Member, Members
 from cluster.replication.messages import PeerMessage
 
 
@@ -38,6 +39,37 @@ class TableNow(Said, frozen=True):
 
     name: str
     table: Table | None
+
+
+class DropReplica(Said, frozen=True):
+    """From a group's leader: the receiver is no member as of ``config_lsn``, and need not keep its replica."""
+
+    group: str
+    config_lsn: int
+
+
+class NodeReport(Said, frozen=True):
+    """A storage node to autoadmin, every second: how many replicas it holds, and how long its fsyncs took lately (mean, seconds)."""
+
+    node: str
+    zone: str
+    groups: int
+    fsync_seconds: float
+
+
+class FleetNow(Said, frozen=True):
+    """autoadmin to every storage node: who is alive, who is slow: ``(node, zone, alive, slow, groups)``."""
+
+    nodes: tuple[tuple[str, str, bool, bool, int], ...]
+
+
+class MembersAre(Said, frozen=True):
+    """A group's leader to autoadmin: these are the members since ``config_lsn``; repeated until the routes say so."""
+
+    table: str
+    group: str
+    members: Members
+    config_lsn: int
 
 
 # --- asks ---------------------------------------------------------------------------------------------------------------
@@ -85,6 +117,19 @@ class FetchSnapshot(Said, frozen=True):
 
     group: str
     after: tuple[int, bytes, bytes] | None
+
+
+class HostReplica(Said, frozen=True):
+    """A group's leader to a node: keep a replica of ``group``, which will be taught the log and become ``member``.
+
+    ``members`` since ``config_lsn`` are those of today. A sound replica that is there already is kept. Answered by :class:`Hosting`.
+    """
+
+    group: str
+    table: Table
+    member: Member
+    members: Members
+    config_lsn: int
 
 
 class WhatRoutes(Said, frozen=True):
@@ -161,6 +206,10 @@ class Routes(Said, frozen=True):
     tables: tuple[Table, ...] | None
 
 
+class Hosting(Said, frozen=True):
+    """The replica is there."""
+
+
 class NotLeader(Said, frozen=True):
     """Only the leader may answer this; ``leader`` is who this replica believes it to be."""
 
@@ -185,6 +234,12 @@ Body = (
     | ReadPage
     | WriteItem
     | FetchSnapshot
+    | HostReplica
+    | Hosting
+    | DropReplica
+    | NodeReport
+    | FleetNow
+    | MembersAre
     | WhatRoutes
     | WhatTable
     | ItemIs

@@ -134,9 +134,9 @@ class Swarm(World):
         leader = self.nodes[self.leader() or ""].replica
         assert leader is not None
         members = leader.members
-        replicas = {name: self.nodes[name].replica for name in storage(members)}
-        voting = [name for name, replica in replicas.items() if replica is not None and replica.votes]
-        assert self.leader() == voting[0], f"{self.leader()} leads {members} in the end"
+        preferred = self.nodes[storage(members)[0]]
+        if preferred.replica is not None and preferred.replica.votes:
+            assert self.leader() == preferred.name, f"{self.leader()} leads {members} in the end"
         last = max(node.applied for node in self.nodes.values())
         assert last >= self.acked_lsn
         for node in map(self.nodes.__getitem__, names(members)):
