@@ -1,0 +1,62 @@
+"""After the faults everything comes back by itself: leaders, answers, equal replicas (shell)."""
+
+import asyncio
+
+from cluster.group import HostedGroup
+from fivenines.simulation.clients import SLOTS, Client
+from fivenines.simulation.history import History, Kind, Operation, Outcome
+from fivenines.simulation.world import World
+
+GRACE_SECONDS = 10.0
+"""After the last fault: a power-off of everything, a whole lease waited out, an election, a search for the leader."""
+PATIENCE_SECONDS = 10.0
+"""For the last replica to be equal to the others, once customers are served."""
+
+
+async def judge(world: World, history: History, client: Client, *, keys: int, calm_at: float) -> None:
+    """Judge the calm that began at ``calm_at``; ``client`` reads everything once more."""
+    loop = asyncio.get_running_loop()
+    for operation in history.operations:
+        if operation.called_at >= calm_at + GRACE_SECONDS and operation.outcome not in _ANSWERED:
+            world.verdict.breaks("calm_serves", loop.time(), f"nothing is broken, and yet: {operation}")
+    until = loop.time() + PATIENCE_SECONDS
+    while (problem := _unlike(world)) is not None and loop.time() < until:
+        await asyncio.sleep(0.5)
+    if problem is not None:
+        world.verdict.breaks("replicas_equal", loop.time(), problem)
+    for number in range(keys):
+        for kind, sk in [(Kind.RANGE, SLOTS[0]), *((Kind.READ, sk) for sk in SLOTS)]:
+            operation = await client.ask(kind, f"k{number}", sk, world.config.zones[number % 3])
+            _must_be_answered(world, operation)
+
+
+_ANSWERED = frozenset({Outcome.OK, Outcome.CONDITION_FALSE})
+
+
+def _must_be_answered(world: World, operation: Operation) -> None:
+    if operation.outcome not in _ANSWERED:
+        world.verdict.breaks("calm_serves", operation.returned_at, f"in the end a read is not answered: {operation}")
+
+
+def _unlike(world: World) -> str | None:
+    """Why the region is not whole yet; None when every replica has a leader and holds what the others hold."""
+    nodes = world.nodes()
+    if len(nodes) < len(world.zone_of):
+        return f"nodes are down: {sorted(set(world.zone_of) - set(nodes))}"
+    groups: dict[str, list[HostedGroup]] = {}
+    for node in nodes.values():
+        for name, group in node.groups.items():
+            groups.setdefault(name, []).append(group)
+    for name, replicas in groups.items():
+        if not any(group.leads() for group in replicas):
+            return f"{name} has no leader"
+        if len(replicas) < len(world.config.zones):
+            return f"{name} has replicas only on {[group.node for group in replicas]}"
+        applied = {group.node: group.replica.applied_lsn for group in replicas}
+        if len(set(applied.values())) > 1:
+            return f"{name} is applied up to {applied}"
+        rows = {group.node: nodes[group.node].items.rows(name, None) for group in replicas}
+        first = next(iter(rows.values()))
+        if any(other != first for other in rows.values()):
+            return f"{name} has different items on its replicas: {rows}"
+    return None

@@ -1,0 +1,180 @@
+"""SQLite on files in memory, below the same checksum layers as on a real disk (shell).
+
+SQLite's locks and the index of its log need a file of the operating system: an empty one, which nothing is ever written to.
+"""
+
+import atexit
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from cluster.storage.database_files import BASE
+from cluster.storage.page_checksums import LogLayer, PageLayer, damaged_frames, damaged_pages, inspect
+from fivenines.simulation.memory_files import Directory, MemoryFile
+
+PAGE_BYTES = 4096
+_numbers = itertools.count(1)
+_LOCK_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_MAIN_DB
+
+
+@cache
+def _lock_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="simulated-locks-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+class MemoryDatabase:
+    """The files of one open database. ``step`` is asked before each change of a file and may raise OSError."""
+
+    def __init__(self, name: str, directory: Directory, blank: bytes, step: Callable[[], None]) -> None:
+        self.name, self.directory, self.header, self._step = name, directory, blank[:100], step
+        self.main = directory.files[name]
+        self.lock_file = _lock_folder() / str(next(_numbers))
+        log, mark = directory.files.get(f"{name}-wal"), directory.files.get(f"{name}-mark")
+        self.progress = inspect(bytes(log.data) if log else b"", bytes(mark.data) if mark else None)
+        self.vfs = _Vfs(f"memory-{next(_numbers)}", self)
+
+    def connect(self, flags: int) -> apsw.Connection:
+        """A connection to it."""
+        return apsw.Connection(self.name, flags=flags, vfs=self.vfs.name)
+
+    def step(self) -> None:
+        """A file is about to be changed by SQLite; raises apsw.FullError or apsw.IOError."""
+        try:
+            self._step()
+        except OSError as error:
+            raise (apsw.FullError if "space" in str(error) else apsw.IOError)(str(error)) from error
+
+    def file(self, suffix: str) -> MemoryFile:
+        """The main file, or one beside it, made if need be."""
+        return self.directory.files.setdefault(f"{self.name}{suffix}", MemoryFile())
+
+    def sync(self, suffix: str) -> None:
+        """Make a file durable, and its name."""
+        self._step()
+        self.file(suffix).sync()
+        self.directory.sync()
+
+    def keep_mark(self) -> None:
+        """See ``cluster.storage.database_files``."""
+        self._step()
+        self.file("-mark").write(self.progress.mark(), 0)
+        self.sync("-mark")
+
+    def damaged_pages(self, first: int, count: int) -> tuple[set[int], bool]:
+        """See ``cluster.disk.Disk``."""
+        log = bytes(self.file("-wal").data)
+        start, end = (first - 1) * PAGE_BYTES, (first - 1 + count) * PAGE_BYTES
+        found = damaged_pages(self.main.read(end - start, start), first, log, self.progress)
+        return (found | damaged_frames(log, self.progress) if first == 1 else found), len(self.main.data) > end
+
+    def close(self) -> None:
+        """Nobody will connect any more."""
+        self.lock_file.unlink(missing_ok=True)
+
+
+class _Vfs(apsw.VFS):
+    def __init__(self, name: str, database: MemoryDatabase) -> None:
+        super().__init__(name, BASE)
+        self.name, self._database = name, database
+
+    def xFullPathname(self, name: str) -> str:  # noqa: N802 (SQLite's name)
+        return name
+
+    def xAccess(self, pathname: str, flags: int) -> bool:  # noqa: N802, ARG002 (SQLite's name)
+        return pathname in self._database.directory.files
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802, ARG002 (SQLite's name)
+        raise apsw.IOError(f"{filename} is not SQLite's to delete")
+
+    def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802 (SQLite's name)
+        if flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
+            flags[1] = flags[0]
+            return _PageFile(self._database)
+        if flags[0] & apsw.SQLITE_OPEN_WAL:
+            flags[1] = flags[0]
+            return _LogFile(self._database)
+        raise apsw.CantOpenError(f"{name} is not a file of a simulated database")
+
+
+class _PageFile(PageLayer, apsw.VFSFile):
+    def __init__(self, database: MemoryDatabase) -> None:
+        apsw.VFSFile.__init__(self, BASE, str(database.lock_file), [_LOCK_FLAGS, 0])
+        self._database, self._file, self.header = database, database.main, database.header
+        self.before_checkpoint = database.keep_mark
+
+    def raw_read(self, amount: int, offset: int) -> bytes:
+        return self._file.read(amount, offset)
+
+    def raw_write(self, data: bytes, offset: int) -> None:
+        self._database.step()
+        self._file.write(data, offset)
+
+    def xFileSize(self) -> int:  # noqa: N802 (SQLite's name)
+        return len(self._file.data)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 (SQLite's name)
+        self._database.step()
+        self._file.truncate(newsize)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802, ARG002 (SQLite's name)
+        self._database.step()
+        self._file.sync()
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: N802 (SQLite's name)
+        self.about_to_copy(op)
+        # The lock file is not to be grown for the sake of the database.
+        return op in (apsw.SQLITE_FCNTL_SIZE_HINT, apsw.SQLITE_FCNTL_CHUNK_SIZE) or super().xFileControl(op, ptr)
+
+
+class _LogFile(LogLayer):
+    def __init__(self, database: MemoryDatabase) -> None:
+        super().__init__()
+        self._database, self.progress, self._file = database, database.progress, database.file("-wal")
+
+    def raw_read(self, amount: int, offset: int) -> bytes:
+        return self._file.read(amount, offset)
+
+    def raw_write(self, data: bytes, offset: int) -> None:
+        self._database.step()
+        self._file.write(data, offset)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802, ARG002 (SQLite's name)
+        self._database.step()
+        self._file.sync()
+        self._database.directory.sync()
+        self.progress.synced(self.progress.salts, self.progress.frames)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 (SQLite's name)
+        self._database.step()
+        self._file.truncate(newsize)
+
+    def xFileSize(self) -> int:  # noqa: N802 (SQLite's name)
+        return len(self._file.data)
+
+    def xFileControl(self, op: int, ptr: int) -> bool:  # noqa: N802, ARG002 (SQLite's name)
+        return False
+
+    def xClose(self) -> None:  # noqa: N802 (SQLite's name)
+        """Nothing is held open."""
+
+    def xLock(self, level: int) -> None:  # noqa: N802 (SQLite's name)
+        """SQLite locks the main file only."""
+
+    xUnlock = xLock  # noqa: N815 (SQLite's name)
+
+    def xCheckReservedLock(self) -> bool:  # noqa: N802 (SQLite's name)
+        return False
+
+    def xSectorSize(self) -> int:  # noqa: N802 (SQLite's name)
+        return 4096
+
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802 (SQLite's name)
+        return 0

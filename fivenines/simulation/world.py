@@ -1,0 +1,188 @@
+"""A region of three zones in virtual time: the store's own code on a simulated network, disks and clocks (shell)."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.api.evaluation import evaluate
+from cluster.config import ClusterConfig, TableConfig, TimingConfig
+from cluster.control import catalogue
+from cluster.fault_injection import FaultSet
+from cluster.node import NodeSettings, StorageNode
+from cluster.replication.timing import Timing
+from cluster.routing.router import RouterBack
+from cluster.topology import build
+from cluster.transport import Hub
+from fivenines.simulation.checkers.verdict import Verdict
+from fivenines.simulation.checkers.watching import Watching
+from fivenines.simulation.clocks import RATE_BOUND, DriftingClock
+from fivenines.simulation.disk import SimulatedDisk, SimulatedWorker
+from fivenines.simulation.network import Network
+from fivenines.simulation.trace import Trace
+from fivenines.simulation.zone import SimulatedZone
+
+WALL_CLOCK_EPOCH = 1_800_000_000.0
+TABLE = "t"
+QUICK = TimingConfig(heartbeat_seconds=0.25, lease_seconds=1.5, drift_bound_seconds=0.05, request_timeout_seconds=1.0)
+USUAL = TimingConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a region is."""
+
+    partitions: int = 1
+    nodes_per_zone: int = 2
+    quick: bool = False
+
+
+def configuration(size: Size) -> ClusterConfig:
+    """The configuration of a small region."""
+    return ClusterConfig(
+        routers_per_zone=1,
+        nodes_per_zone=size.nodes_per_zone,
+        endpoints=("standard",),
+        data_dir=Path("simulated"),
+        tables=(TableConfig(name=TABLE, partitions=size.partitions),),
+        default_partitions=1,
+        timing=QUICK if size.quick else USUAL,
+    )
+
+
+class World:
+    """Everything there is in a run. Made inside a virtual loop."""
+
+    def __init__(self, seed: int, size: Size, trace: Trace) -> None:
+        self._seed, self.trace = seed, trace
+        self._loop = asyncio.get_running_loop()
+        self.config = configuration(size)
+        self.topology = build(self.config, single=False)
+        self.zone_of = {node.name: node.zone for node in self.topology.nodes}
+        self.verdict = Verdict()
+        self.watch = Watching(self.verdict, self._loop.time, self.zone_of)
+        everything = {component: zone.name for zone in self.topology.zones for component in zone.components}
+        self.faults = FaultSet(everything, clock=self.wall_clock, chance=self.draw("chance").random)
+        self.network = Network(self.config.zones, self.draw("network"), trace)
+        clocks = self.draw("clocks")
+        self.clocks = {name: self._new_clock(clocks) for name in self.zone_of}
+        self.disks = {name: SimulatedDisk(name, self.faults, self.draw(f"disk {name}")) for name in self.zone_of}
+        self.zones: dict[str, SimulatedZone] = {}
+        self._nonces = self.draw("nonces")
+        self._down: dict[str, int] = {}
+        self.timing = Timing(
+            heartbeat_seconds=self.config.timing.heartbeat_seconds,
+            missed_heartbeats=self.config.timing.missed_heartbeats,
+            lease_seconds=self.config.timing.lease_seconds,
+            drift_bound_seconds=self.config.timing.drift_bound_seconds,
+        )
+
+    def draw(self, purpose: str) -> random.Random:
+        """A source of chance of its own for each purpose, so that one more draw here changes nothing there."""
+        return random.Random(f"{self._seed} {purpose}")
+
+    def wall_clock(self) -> float:
+        """UTC as it truly is."""
+        return WALL_CLOCK_EPOCH + self._loop.time()
+
+    def _new_clock(self, draw: random.Random) -> DriftingClock:
+        offset = draw.uniform(1.0, 1e6)
+        return DriftingClock(self._loop.time, offset, self._loop.time(), 1.0 + RATE_BOUND * draw.uniform(-1.0, 1.0))
+
+    def note(self, kind: str, text: str) -> None:
+        """Put it into the trace."""
+        self.trace.note(self._loop.time(), kind, text)
+
+    # --- zones ----------------------------------------------------------------------------------------------------------
+
+    async def start_zone(self, name: str) -> None:
+        """Switch a zone on; its nodes come from their disks unless they are held down."""
+        zone = SimulatedZone(
+            name,
+            config=self.config,
+            topology=self.topology,
+            carrier=self.network.carrier(name),
+            faults=self.faults,
+            open_node=self._open_node,
+            wall_clock=self.wall_clock,
+            nonce=lambda: f"{self._nonces.getrandbits(32):08x}",
+        )
+        self.zones[name] = zone
+        await zone.start(self._component_failed)
+        for node in zone.zone.nodes:
+            await self._start_node(node.name)
+
+    async def end_zone(self, name: str, *, crash: bool) -> None:
+        """Switch a zone off."""
+        zone = self.zones.pop(name)
+        for node in zone.zone.nodes:
+            self._losing_power(node.name, crash=crash)
+        await zone.end(crash=crash)
+
+    def _component_failed(self, error: BaseException) -> None:
+        self.verdict.breaks("components_live", self._loop.time(), f"a component has ended: {error!r}")
+
+    def router(self, zone: str) -> RouterBack | None:
+        """A router of the zone, unless the zone is down."""
+        running = self.zones.get(zone)
+        return next(iter(running.routers.values()), None) if running else None
+
+    async def through(self, zone: str, work: Coroutine[Any, Any, Any]) -> Any:
+        """What ``work`` on the zone's router returns; raises ConnectionError when the zone falls meanwhile."""
+        return await self.zones[zone].call(work)
+
+    # --- nodes ----------------------------------------------------------------------------------------------------------
+
+    def node(self, name: str) -> StorageNode | None:
+        """The node, unless it is down."""
+        zone = self.zones.get(self.zone_of[name])
+        return zone.components.node(name) if zone else None
+
+    def nodes(self) -> dict[str, StorageNode]:
+        """All nodes that are up."""
+        return {name: node for name in self.zone_of if (node := self.node(name)) is not None}
+
+    async def take_down(self, name: str, *, crash: bool) -> None:
+        """Stop a node, or switch its power off, and hold it down until :meth:`let_up`."""
+        self._down[name] = self._down.get(name, 0) + 1
+        zone = self.zones.get(self.zone_of[name])
+        if zone is not None and zone.components.up(name):
+            self._losing_power(name, crash=crash)
+            await zone.components.stop(name, crash=crash)
+
+    async def let_up(self, name: str) -> None:
+        """Start it again, once nobody else holds it down and its zone is on."""
+        self._down[name] -= 1
+        await self._start_node(name)
+
+    async def _start_node(self, name: str) -> None:
+        zone = self.zones.get(self.zone_of[name])
+        if zone is not None and not self._down.get(name):
+            await zone.components.start(name)
+
+    def _losing_power(self, name: str, *, crash: bool) -> None:
+        self.watch.closed(name)
+        if crash:
+            self.disks[name].power_off()
+
+    def _open_node(self, name: str, hub: Hub) -> StorageNode:
+        settings = NodeSettings(
+            name=name,
+            zone=self.zone_of[name],
+            memds=next(zone.memds for zone in self.topology.zones if zone.name == self.zone_of[name]),
+            timing=self.timing,
+            catalogue=catalogue.catalogue_table(self.config),
+        )
+        disk = self.disks[name]
+        return StorageNode(
+            settings,
+            hub=hub,
+            faults=self.faults,
+            evaluate=evaluate,
+            disk=disk,
+            worker=SimulatedWorker(disk),
+            clock=self.clocks[name],
+            watch=self.watch,
+        )
