@@ -71,9 +71,9 @@ async def run(
     scenario: Scenario, control: ControlClient, judgement: JudgementClient, *, seed: int, progress: Progress
 ) -> Verdict:
     """Wait for a calm stack, break it as the scenario says, watch, judge. Every fault is taken away again, whatever happens."""
-    await _baseline(judgement, progress)
+    await baseline(judgement, progress)
     watch = Watch(judgement, time.time())
-    faults = _Faults(scenario, control, progress)
+    faults = _Faults(seeded(scenario, seed), control, progress)
     started = time.monotonic()
     try:
         async with asyncio.TaskGroup() as group:
@@ -93,8 +93,19 @@ async def run(
     return judge(scenario, seen, seed=seed)
 
 
-async def _baseline(judgement: JudgementClient, progress: Progress) -> None:
-    """Until nothing is wrong for some seconds: what went before must not be blamed on the drill."""
+def seeded(scenario: Scenario, seed: int) -> Scenario:
+    """The scenario with the drill's seed in every fault that is a matter of chance and has none of its own."""
+    faults = tuple(
+        scheduled.model_copy(update={"fault": scheduled.fault.model_copy(update={"seed": seed})})
+        if scheduled.fault.probability is not None and scheduled.fault.seed is None
+        else scheduled
+        for scheduled in scenario.faults
+    )
+    return scenario.model_copy(update={"faults": faults})
+
+
+async def baseline(judgement: JudgementClient, progress: Progress) -> None:
+    """Until nothing is wrong for some seconds: what went before must not be blamed on the drill. Raises :class:`DrillFailed`."""
     deadline, calm_since, told = time.monotonic() + BASELINE_PATIENCE_SECONDS, None, False
     while True:
         trouble = await asyncio.to_thread(_trouble, judgement)
@@ -213,8 +224,8 @@ def _paged(scenario: Scenario, watch: Watch) -> bool:
 
 
 def _give_up_seconds(scenario: Scenario) -> float:
-    expected = scenario.expect.incident
-    within = 0.0 if expected == "none" else expected.within
+    expected = scenario.expect.expected_incident
+    within = 0.0 if expected is None else expected.within
     clears = scenario.expect.clears_within or DEFAULT_CLEAR_SECONDS
     return max(scenario.faults_over_seconds + max(within, clears), scenario.lasts or 0.0) + SETTLE_SECONDS
 
@@ -224,7 +235,7 @@ def settled(scenario: Scenario, watch: Watch, in_force_at: float | None, over_at
     if over_at is None:
         return False
     opened = [incident for incident in watch.incidents if incident["state"] == "open"]
-    if scenario.expect.incident == "none":
+    if scenario.expect.expected_incident is None:
         # With its own length a scenario has said how long to watch.
         return not opened and (scenario.lasts is not None or now - over_at >= SETTLE_SECONDS)
     if in_force_at is None:

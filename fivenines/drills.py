@@ -1,13 +1,15 @@
 """Game days: a scenario is a file with its expected verdict; what was seen is judged against it (pure)."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from cluster.faults import Fault
+from cluster.faults import NOT_BUILT_YET, Fault
+from fivenines.durability import Durability
 from fivenines.durations import seconds_of
+from fivenines.power_off import RandomPowerOffs
 
 Duration = Annotated[float, BeforeValidator(seconds_of)]
 MAX_SCENARIO_BYTES = 256 * 1024
@@ -43,12 +45,28 @@ class ExpectedIncident(Frozen):
 
 
 class Expectation(Frozen):
-    """The verdict that the scenario wants."""
+    """The verdict that the scenario wants. ``incident: any``: whoever is paged is told, and not judged."""
 
-    incident: ExpectedIncident | Literal["none"] = "none"
+    incident: ExpectedIncident | Literal["none", "any"] = "none"
     pages_at_most: int | None = Field(None, ge=0)
     clears_within: Duration | None = None
     recused: tuple[str, ...] = ()
+    durable: bool = Field(False, description="nothing acknowledged is lost, nothing is read that nobody wrote")
+    whole: bool = Field(False, description="in the end every replication group has its replicas and a leader")
+    whole_within: Duration = Field(120.0, description="so long after the last power-off")
+
+    @property
+    def expected_incident(self) -> ExpectedIncident | None:
+        """The incident that must be there, if one must."""
+        return self.incident if isinstance(self.incident, ExpectedIncident) else None
+
+
+class DrillTraffic(Frozen):
+    """Customers of the drill's own, who remember all that they were told. ``rate``: operations a second, in all."""
+
+    table: str = Field("canary", description="one with partitions on every storage node")
+    keys: int = Field(200, ge=1, le=10_000)
+    rate: float = Field(60.0, gt=0, le=2000)
 
 
 class Scenario(Frozen):
@@ -60,7 +78,19 @@ class Scenario(Frozen):
         None, description="at least this long; a calm day has nothing else to say when it is over"
     )
     faults: tuple[ScheduledFault, ...] = ()
+    power_offs: RandomPowerOffs | None = Field(None, description="the entry of 'faults' that has 'random'")
+    traffic: DrillTraffic | None = None
     expect: Expectation = Expectation()
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        if (self.power_offs is None) != (self.traffic is None):
+            raise ValueError("random power-offs and traffic go together: one breaks, the other one proves")
+        if self.power_offs is not None and (self.faults or self.lasts is None):
+            raise ValueError("a scenario with random power-offs says how long it lasts, and has no other faults")
+        if (self.expect.durable or self.expect.whole) and self.traffic is None:
+            raise ValueError("'durable' and 'whole' can be judged where there are random power-offs and traffic")
+        return self
 
     @property
     def faults_over_seconds(self) -> float:
@@ -83,7 +113,7 @@ def parse(text: str, name: str) -> Scenario:
     if not isinstance(values, dict):
         raise ScenarioError(f"{name}: a scenario has the keys name, about, faults, expect")
     try:
-        return Scenario.model_validate({**values, "faults": _scheduled(values.get("faults"))})
+        return Scenario.model_validate({**values, **_sorted(values.get("faults"), name)})
     except ValidationError as error:
         lines = [
             f"{name}: {'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
@@ -92,9 +122,19 @@ def parse(text: str, name: str) -> Scenario:
         raise ScenarioError("\n".join(lines)) from error
 
 
-def _scheduled(faults: object) -> object:
-    """Each fault of the file within its schedule; what is no list is left to the model to refuse."""
-    return [_schedule(fault) for fault in faults] if isinstance(faults, list) else ([] if faults is None else faults)
+def _sorted(faults: object, name: str) -> dict[str, object]:
+    """The file's faults: each within its schedule, random ones apart; what is no list is left to the model to refuse."""
+    if not isinstance(faults, list):
+        return {"faults": () if faults is None else faults}
+    drawn = [fault for fault in faults if isinstance(fault, dict) and "random" in fault]
+    scheduled: dict[str, object] = {"faults": [_schedule(fault) for fault in faults if fault not in drawn]}
+    if not drawn:
+        return scheduled
+    if len(drawn) > 1 or drawn[0].get("kind") != "power_off" or set(drawn[0]) != {"kind", "random"}:
+        raise ScenarioError(
+            f"{name}: faults: at most one is random, and it is written {{kind: power_off, random: {{…}}}}"
+        )
+    return scheduled | {"power_offs": drawn[0]["random"]}
 
 
 def _schedule(fault: object) -> object:
@@ -132,20 +172,26 @@ class Verdict:
     pages: int
     recused: list[str] = field(default_factory=list)
     reason: str = ""
+    durability: Durability | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as a JSON object, keys in the documented order."""
-        return asdict(self)
+        """The verdict as a JSON object, keys in the documented order; ``durability`` only where it was judged."""
+        shown = asdict(self)
+        if self.durability is None:
+            del shown["durability"]
+        return shown
 
 
-def judge(scenario: Scenario, seen: Seen, *, seed: int) -> Verdict:
+def judge(scenario: Scenario, seen: Seen, *, seed: int, durability: Durability | None = None) -> Verdict:
     """Whether what was seen is what the scenario expects, and why not."""
-    expected = scenario.expect.incident
+    expect, expected = scenario.expect, scenario.expect.expected_incident
     incident = pick(scenario, seen.incidents)
     pages = page_count(seen.pages)
     problems = [*_page_problems(scenario, pages), *_recused_problems(scenario, seen)]
-    if expected == "none":
-        paged = [i for i in seen.incidents if i["severity"] == "page"]
+    if durability is not None:
+        problems += durability.problems(durable=expect.durable, whole=expect.whole)
+    if expected is None:
+        paged = [i for i in seen.incidents if i["severity"] == "page" and expect.incident == "none"]
         problems += [f"paged for {describe(i['scope'])}: {i['summary']}" for i in paged]
         scope_correct = not paged
     else:
@@ -159,18 +205,44 @@ def judge(scenario: Scenario, seen: Seen, *, seed: int) -> Verdict:
         paged_seconds=since(seen, incident, "paged_at"),
         cleared_seconds=since(seen, incident, "closed_at"),
         scope=incident["scope"] if incident else None,
-        expected_scope=None if expected == "none" else expected.scope,
+        expected_scope=None if expected is None else expected.scope,
         scope_correct=scope_correct,
         pages=pages,
         recused=sorted(seen.recused),
         reason="; ".join(problems) or "as expected",
+        durability=durability,
+    )
+
+
+def could_not_run(scenario: Scenario, seed: int, reason: str) -> Verdict:
+    """The verdict of a drill that could not begin."""
+    expected = scenario.expect.expected_incident
+    return Verdict(
+        scenario=scenario.name,
+        seed=seed,
+        passed=False,
+        detected_seconds=None,
+        paged_seconds=None,
+        cleared_seconds=None,
+        scope=None,
+        expected_scope=None if expected is None else expected.scope,
+        scope_correct=False,
+        pages=0,
+        reason=reason,
+    )
+
+
+def not_built(scenario: Scenario) -> list[str]:
+    """Kinds of fault that the scenario needs and the store cannot do yet."""
+    return sorted(
+        {scheduled.fault.kind.value for scheduled in scenario.faults if scheduled.fault.kind in NOT_BUILT_YET}
     )
 
 
 def pick(scenario: Scenario, incidents: tuple[dict[str, Any], ...]) -> dict[str, Any] | None:
     """The incident that the scenario speaks of: the expected scope if it is there, else the severest, then the earliest."""
-    expected = scenario.expect.incident
-    wanted = None if expected == "none" else expected.scope
+    expected = scenario.expect.expected_incident
+    wanted = None if expected is None else expected.scope
     rank = {"page": 0, "ticket": 1, "watch": 2}
     ordered = sorted(incidents, key=lambda i: (i["scope"] != wanted, rank.get(i["severity"], 3), i["opened_at"]))
     return ordered[0] if ordered else None
@@ -197,7 +269,7 @@ def _page_problems(scenario: Scenario, pages: int) -> list[str]:
     expect = scenario.expect
     limit = expect.pages_at_most
     if limit is None:
-        limit = 0 if expect.incident == "none" else 1
+        limit = {"none": 0, "any": pages}.get(str(expect.incident), 1)
     return [f"{pages} pages, at most {limit} expected"] if pages > limit else []
 
 
@@ -208,8 +280,8 @@ def _recused_problems(scenario: Scenario, seen: Seen) -> list[str]:
 
 def incident_problems(scenario: Scenario, incident: dict[str, Any] | None, seen: Seen) -> list[str]:
     """What is wrong with the incident, against an expected one."""
-    expected = scenario.expect.incident
-    if expected == "none":
+    expected = scenario.expect.expected_incident
+    if expected is None:
         return []
     if incident is None:
         return [f"no incident; expected {describe(expected.scope)}"]

@@ -14,3 +14,15 @@ def seconds_of(text: str | float) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != str(text):
         raise ValueError(f"'{text}' is not a duration; write it like 500ms, 5s, 10m or 1h30m")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def span_of(text: str | float | list[float] | tuple[float, float]) -> tuple[float, float]:
+    """``5s..25s`` in seconds, the shorter first; one duration alone is a span of no width. Raises ValueError with an example."""
+    if isinstance(text, list | tuple):
+        shortest, longest = text
+    else:
+        first, _, last = str(text).partition("..")
+        shortest, longest = seconds_of(first), seconds_of(last or first)
+    if not 0 <= shortest <= longest:
+        raise ValueError(f"'{text}' is not a span; write the shorter one first, like 5s..25s")
+    return shortest, longest

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,10 @@ import typer
 from fivenines.commands.options import FINDING, ConfigOption, JsonOption, configured, fail, print_json
 from fivenines.config import Config
 from fivenines.control import ControlError, NotRunning
-from fivenines.drill_run import DrillFailed, a_stack, run
-from fivenines.drills import Scenario, ScenarioError, Verdict, describe
+from fivenines.drill_report import Row, lines, table
+from fivenines.drill_run import DrillFailed, a_stack
+from fivenines.drill_start import run_one
+from fivenines.drills import Scenario, ScenarioError, could_not_run, not_built
 from fivenines.durations import seconds_of
 from fivenines.preflight import InTheWay
 from fivenines.scenario_files import from_file, named, names
@@ -45,10 +48,10 @@ def run_(
         Path | None, typer.Option("--file", help="Your own scenario (YAML) instead of a named one.")
     ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", help="Goes into the verdict; faults with a probability draw from it.")
+        int, typer.Option("--seed", help="Random power-offs, their traffic and faults with a probability draw from it.")
     ] = 0,
     lasts: Annotated[
-        str | None, typer.Option("--lasts", help="Run at least this long instead, e.g. 60s: a shorter calm.")
+        str | None, typer.Option("--lasts", help="Run this long instead, e.g. 2m: a shorter calm, fewer power-offs.")
     ] = None,
     simulated: Annotated[bool, typer.Option("--simulated", help="In simulated time (not built yet).")] = False,
     config: ConfigOption = None,
@@ -56,59 +59,67 @@ def run_(
 ) -> None:
     """Run a drill against the running stack, or by itself when none runs. Exit status 1 when the verdict is not as expected.
 
-    Example: fivenines drill run zone-power-off --json
+    Example: fivenines drill run power-off-random --lasts 2m --seed 7
     """
     if simulated:
         fail("fivenines drill run --simulated is not built yet; leave it out to run on real processes")
     try:
-        scenarios = _chosen(name, file)
-        if lasts is not None:
-            scenarios = [scenario.model_copy(update={"lasts": seconds_of(lasts)}) for scenario in scenarios]
-        verdicts = asyncio.run(_run_all(configured(config), scenarios, seed))
+        rows = asyncio.run(_run_all(configured(config), _chosen(name, file, lasts), seed))
     except (ScenarioError, ValueError, InTheWay, StackFailed, NotRunning, ControlError, DrillFailed) as error:
         fail(f"fivenines drill: {error}")
     except ExceptionGroup as group:
         fail(f"fivenines drill: {_first(group)}")
-    _report(verdicts, as_json)
-    raise typer.Exit(0 if all(verdict.passed for verdict in verdicts) else FINDING)
+    _report(rows, as_json)
+    raise typer.Exit(0 if all(row.verdict is None or row.verdict.passed for row in rows) else FINDING)
 
 
-def _chosen(name: str | None, file: Path | None) -> list[Scenario]:
+def _chosen(name: str | None, file: Path | None, lasts: str | None) -> list[Scenario]:
     if (name is None) == (file is None):
         raise ScenarioError("give a name of 'fivenines drill list', 'all', or --file FILE")
     if file is not None:
-        return [from_file(file)]
-    return [named(each) for each in names()] if name == "all" else [named(name or "")]
+        scenarios = [from_file(file)]
+    else:
+        scenarios = [named(each) for each in names()] if name == "all" else [named(name or "")]
+    if lasts is None:
+        return scenarios
+    seconds = seconds_of(lasts)
+    # Of all only those are shortened that say how long they last: the others end by themselves.
+    return [s.model_copy(update={"lasts": seconds}) if s.lasts or name != "all" else s for s in scenarios]
 
 
-async def _run_all(config: Config, scenarios: list[Scenario], seed: int) -> list[Verdict]:
+async def _run_all(config: Config, scenarios: list[Scenario], seed: int) -> list[Row]:
     def progress(line: str) -> None:
         typer.echo(f"  {line}", err=True)
 
+    rows: list[Row] = []
     async with a_stack(config, progress) as (control, judgement):
-        verdicts = []
         for scenario in scenarios:
             typer.echo(f"{scenario.name}: {scenario.about}", err=True)
-            verdicts.append(await run(scenario, control, judgement, seed=seed, progress=progress))
-        return verdicts
+            started = time.monotonic()
+            missing = not_built(scenario)
+            if missing:
+                rows.append(Row(scenario.name, None, f"{', '.join(missing)} is not built yet", 0.0))
+                continue
+            try:
+                verdict = await run_one(scenario, config, control, judgement, seed=seed, progress=progress)
+            except DrillFailed as error:
+                if len(scenarios) == 1:
+                    raise
+                verdict = could_not_run(scenario, seed, str(error))
+            rows.append(Row(scenario.name, verdict, verdict.reason, time.monotonic() - started))
+    return rows
 
 
-def _report(verdicts: list[Verdict], as_json: bool) -> None:
+def _report(rows: list[Row], as_json: bool) -> None:
     if as_json:
-        for verdict in verdicts:
-            sys.stdout.write(json.dumps(verdict.to_json()) + "\n")
+        for row in rows:
+            shown = {"scenario": row.scenario, "skipped": row.reason} if row.verdict is None else row.verdict.to_json()
+            sys.stdout.write(json.dumps(shown) + "\n")
         return
-    for verdict in verdicts:
-        times = (
-            ("detected", verdict.detected_seconds),
-            ("paged", verdict.paged_seconds),
-            ("cleared", verdict.cleared_seconds),
-        )
-        shown = "  ".join(f"{what} {seconds:.1f} s" for what, seconds in times if seconds is not None)
-        scope = describe(verdict.scope) if verdict.scope else "no incident"
-        typer.echo(
-            f"{'pass' if verdict.passed else 'FAIL'}  {verdict.scenario:<26} {verdict.pages} pages  {scope:<24} {shown}  {verdict.reason}"
-        )
+    if len(rows) == 1 and rows[0].verdict is not None:
+        typer.echo("\n".join(lines(rows[0].verdict)))
+        return
+    typer.echo("\n".join(table(rows)))
 
 
 def _first(group: BaseException) -> BaseException:
