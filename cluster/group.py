@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from cluster.admission.buckets import Bucket, read_units, write_units
+from cluster.archive.budget import SPENT_REASON
 from cluster.key_locks import KeyLocks
 from cluster.metrics import GroupView, NodeMetrics
 from cluster.ports import ConditionFailed, ErrorKind, Evaluate, InvalidWrite, Item, Partition, StoreError, Table
@@ -79,6 +80,10 @@ class Surroundings(Protocol):
 
     def condemn(self, reason: str) -> None:
         """The item table is damaged: the node is to be opened anew, with another one."""
+        ...
+
+    def sheds_writes(self) -> bool:
+        """Whether the log's budget is nearly spent, because the archive does not take it."""
         ...
 
     def wall_clock(self) -> float:
@@ -291,6 +296,8 @@ class HostedGroup:
                 return self._not_leader()
             if self._node.log.full:
                 return Refused(ErrorKind.DISK_FULL, "no space left on the leader's disk")
+            if self._node.sheds_writes():
+                return Refused(ErrorKind.UNAVAILABLE, SPENT_REASON)
             if not self._writes.admits(self._clock()):
                 return Refused(ErrorKind.THROTTLED, "the partition's write units are used up")
             return await self._replicate(body)

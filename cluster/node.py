@@ -11,6 +11,8 @@ from functools import partial
 
 import msgspec
 
+from cluster.archive import budget
+from cluster.archive.hosting import Archive, NodeArchive
 from cluster.control import catalogue
 from cluster.disk import Disk
 from cluster.fault_injection import FaultSet
@@ -31,6 +33,7 @@ from cluster.routing.messages import (
     Replicate,
     Routes,
     RoutesChanged,
+    Row,
     SnapshotPart,
     WhatRoutes,
     WriteItem,
@@ -53,8 +56,6 @@ COMMIT_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 5.0
 COMPACT_BYTES = 8 * 1024 * 1024
 """The WAL is rewritten when it has grown so large (or twice as large as after the last time)."""
-KEEP_ENTRIES = 1000
-"""Applied entries kept per group, so that a follower which was away for a moment needs no snapshot."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ class StorageNode:
         worker: Worker,
         clock: Callable[[], float] = time.monotonic,
         watch: Watch | None = None,
+        archive: Archive | None = None,
     ) -> None:
         self.name = settings.name
         self._settings, self._hub, self._faults, self._evaluate = settings, hub, faults, evaluate
@@ -95,6 +97,7 @@ class StorageNode:
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._durable: dict[str, int] = {}
         self._compacted_size = 0
+        self._forgotten = 0
         wal = Wal(disk)
         recovery = wal.recover()
         self.items = ItemTable(disk)
@@ -106,9 +109,25 @@ class StorageNode:
         """Groups whose items are not those of their log, and need a snapshot."""
         wal.settle(self.lost)
         self._logs = replay(recovery.records)
+        self.archive = self._make_archive(archive) if archive else None
         self._recover()
 
     # --- opening and closing --------------------------------------------------------------------------------------------
+
+    def _make_archive(self, archive: Archive) -> NodeArchive:
+        made = NodeArchive(
+            self.name,
+            archive,
+            groups=self.groups,
+            rows=self._all_rows,
+            counts=self.metrics.archive,
+            wal_bytes=lambda: self.log.size,
+            clock=self._clock,
+            stalled=lambda: self._faults.archive_stalled(self.name),
+            resting=lambda: self.paused,
+        )
+        self.metrics.show_archive(made.views, lambda: made.spent)
+        return made
 
     def _recover(self) -> None:
         own = self._settings.catalogue
@@ -125,7 +144,11 @@ class StorageNode:
         if log.misses(applied):
             logger.warning("%s has lost items of %s: a snapshot is needed", self.name, group)
             self.rebuilding.add(group)
-        return log.recovered(applied, self.items.members(group))
+        recovered = log.recovered(applied, self.items.members(group))
+        if self.archive is not None:
+            after = self.items.fact(_snapshot_fact(group))
+            self.archive.recovered(group, log.entries, upto=recovered.first_lsn - 1, after=after)
+        return recovered
 
     def _open(self, group: str, table: Table) -> None:
         recovered = self._recovered(group)
@@ -156,6 +179,8 @@ class StorageNode:
                     self.log.run, self._tick, self._keep_hosting, self._keep_committing, self._keep_house, self.keeping.fall,
                 ):  # fmt: skip
                     tasks.create_task(work())
+                if self.archive is not None:
+                    tasks.create_task(self.archive.run())
         finally:
             self._hub.detach(self.name)
 
@@ -163,12 +188,18 @@ class StorageNode:
         """Let go of the files; a ``crash`` loses what was neither fsynced nor committed. :meth:`run` must have ended."""
         for task in self._fetching.values():
             task.cancel()
+        if self.archive is not None:
+            await self.archive.close()
         await self.log.close(crash=crash)
         self.keeping.close(crash=crash)
 
     def condemn(self, reason: str) -> None:
         """The item table is damaged: the node is to be opened anew, with another one."""
         self.keeping.condemn(reason)
+
+    def sheds_writes(self) -> bool:
+        """Whether the log's budget is nearly spent, because the archive does not take it."""
+        return self.archive is not None and self.archive.sheds
 
     def wall_clock(self) -> float:
         """UTC epoch seconds as this node believes."""
@@ -305,20 +336,35 @@ class StorageNode:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            if self.paused or not self.items.changed_since_durable:
+            if self.paused:
                 continue
-            applied = {group: self.items.applied(group) for group in self.groups}
-            if not self.keeping.commit() or not await self.keeping.make_durable():
-                continue
-            self._durable = applied
-            if self.log.size > max(COMPACT_BYTES, 2 * self._compacted_size):
-                await self._compact()
+            if self.items.changed_since_durable:
+                applied = {group: self.items.applied(group) for group in self.groups}
+                if not self.keeping.commit() or not await self.keeping.make_durable():
+                    continue
+                self._durable = applied
+            keep_after = {group: self._may_forget(group) for group in self.groups}
+            if self._worth_compacting(sum(keep_after.values())):
+                await self._compact(keep_after)
 
-    async def _compact(self) -> None:
-        keep_after: dict[str, int] = {}
-        for name, group in self.groups.items():
-            keep_after[name] = max(0, self._durable.get(name, 0) - KEEP_ENTRIES)
-            group.replica.truncate(keep_after[name])
+    def _may_forget(self, group: str) -> int:
+        """The LSN up to which a group's log is needed by nobody: durable in the table, archived, and old."""
+        durable = self._durable.get(group, 0)
+        if self.archive is not None:
+            return self.archive.may_forget(group, durable)
+        return max(0, durable - budget.KEEP_ENTRIES)
+
+    def _worth_compacting(self, forgettable: int) -> bool:
+        """When the log has grown; and when much of its budget is spent, as soon as anything can go (the archive takes it again)."""
+        if self.log.size > max(COMPACT_BYTES, 2 * self._compacted_size):
+            return True
+        return self.archive is not None and self.archive.is_tight and forgettable > self._forgotten
+
+    async def _compact(self, keep_after: dict[str, int]) -> None:
+        self._forgotten = sum(keep_after.values())
+        for name, upto in keep_after.items():
+            if name in self.groups:
+                self.groups[name].replica.truncate(upto)
         self.log.compact(keep_after)
         await self.keeping.checkpoint()
         await self.log.settled()
@@ -342,7 +388,7 @@ class StorageNode:
             return
         if group not in self.groups or lsn <= self.items.applied(group):
             return
-        if not self.keeping.attempt(lambda: self.items.install(group, rows, lsn)):
+        if not self.keeping.attempt(lambda: self._install(group, rows, lsn)):
             return
         if not await self.keeping.make_durable():
             return
@@ -351,6 +397,22 @@ class StorageNode:
         logger.info("%s has %s from %s: %d items at LSN %d", self.name, group, source, len(rows), lsn)
         # From now on the log says that everything up to there is in the table: it will be noticed if the table loses it.
         self.log.add(WalRecord(group, NO_BALLOT, lsn, (), lsn), lambda: self._installed(group, lsn))
+
+    def _install(self, group: str, rows: list[Row], lsn: int) -> None:
+        # In one transaction: of the log up to here, nobody knows after a restart what was chosen and what was replaced.
+        self.items.set_fact(_snapshot_fact(group), lsn)
+        self.items.install(group, rows, lsn)
+
+    def _all_rows(self, group: str) -> tuple[int, tuple[Row, ...]] | None:
+        if group in self.rebuilding or self.groups[group].replica.log_only:
+            return None
+        found: list[Row] = []
+        more, after = True, None
+        while more:
+            rows, more = self.items.rows(group, after)
+            found += rows
+            after = (rows[-1].hash, rows[-1].partition_key, rows[-1].sort_key) if rows else None
+        return self.items.applied(group), tuple(found)
 
     def _installed(self, group: str, lsn: int) -> None:
         if group in self.groups:
@@ -361,3 +423,7 @@ class StorageNode:
     def views(self) -> list[GroupView]:
         """The state of every replica here."""
         return [group.view() for group in self.groups.values()]
+
+
+def _snapshot_fact(group: str) -> str:
+    return f"snapshot:{group}"

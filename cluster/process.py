@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from cluster.archive.hosting import Archive
+from cluster.archive.opening import open_configured
 from cluster.config import ClusterConfig
 from cluster.control import catalogue
 from cluster.control.admin import ZoneAdmin
@@ -64,6 +66,7 @@ class ZoneProcess:
             {router.name: lambda router=router: self._serve_router(router) for router in self.zone.routers},  # type: ignore[misc]
             self._serve_node,
         )
+        self._object_store = open_configured(config)
         self.actions = FaultActions(self.zone, self.components, self.faults)
 
     def _make_memds(self) -> MemDs:
@@ -89,6 +92,17 @@ class ZoneProcess:
             evaluate=self._evaluate,
             disk=RealDisk(self._config.data_dir / name, name, self.faults),
             worker=ThreadWorker(name),
+            archive=self._archive(name),
+        )
+
+    def _archive(self, name: str) -> Archive | None:
+        if self._object_store is None:
+            return None
+        return Archive(
+            store=self._object_store,
+            worker=ThreadWorker(f"{name}-archive"),
+            config=self._config.archive,
+            wall=lambda: self.faults.wall_clock(name),
         )
 
     async def _serve_node(self, node: StorageNode) -> None:

@@ -92,7 +92,7 @@ class ArchiveView:
 class ArchiveAgent:
     """Runs beside the node until cancelled; :meth:`archived_lsn` says what the node may forget.
 
-    ``stalled``: an installed fault keeps the archive from this node. ``clock``: monotonic; ``wall``: UTC seconds.
+    ``stalled``: an installed fault keeps the archive from this node; ``resting``: the node is frozen. ``clock``: monotonic; ``wall``: UTC seconds.
     """
 
     def __init__(
@@ -107,10 +107,11 @@ class ArchiveAgent:
         counts: Counts,
         clock: Callable[[], float],
         stalled: Callable[[], bool] = lambda: False,
+        resting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._node, self._store, self._worker, self._limits = node, store, worker, limits
         self._snapshots, self._sources, self._counts = snapshots, sources, counts
-        self._clock, self._stalled = clock, stalled
+        self._clock, self._stalled, self._resting = clock, stalled, resting
         self._chains: dict[str, Chain] = {}
         self._refused = False
 
@@ -146,8 +147,9 @@ class ArchiveAgent:
     async def run(self) -> None:
         """A round a second until cancelled."""
         while True:
-            await self.round()
             await asyncio.sleep(ROUND_SECONDS)
+            if not self._resting():
+                await self.round()
 
     async def round(self) -> None:
         """One step for every group; those that have gone are forgotten."""

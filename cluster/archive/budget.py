@@ -10,6 +10,9 @@ KEEP_ENTRIES = 1000
 _KEEP_LESS_RATIO, _KEEP_NONE_RATIO = 0.25, 0.5
 
 
+SPENT_REASON = "the write-ahead log's budget is spent, because the archive does not take the log"
+
+
 def ratio(wal_bytes: int, budget_bytes: int) -> float:
     """The share of the budget that is spent."""
     return wal_bytes / budget_bytes

@@ -106,6 +106,7 @@ class NodeArchive:
         wal_bytes: Callable[[], int],
         clock: Callable[[], float],
         stalled: Callable[[], bool],
+        resting: Callable[[], bool],
     ) -> None:
         config = archive.config
         self._groups, self._rows, self._wal_bytes, self._budget = groups, rows, wal_bytes, config.wal_budget_bytes
@@ -128,20 +129,22 @@ class NodeArchive:
             counts=counts,
             clock=clock,
             stalled=stalled,
+            resting=resting,
         )
 
     def _sources(self) -> list[HostedSource]:
         return [HostedSource(hosted, self._older.get(name, Log()), self._rows) for name, hosted in self._groups.items()]
 
-    def recovered(self, group: str, entries: Mapping[int, Entry], *, applied: int, after: int) -> None:
+    def recovered(self, group: str, entries: Mapping[int, Entry], *, upto: int, after: int) -> None:
         """Entries of the WAL that are applied, and perhaps not archived: without them a restart would leave a hole in the archive.
 
-        ``after``: the LSN of the last snapshot that was installed here. Entries up to it may never have been chosen.
+        ``upto``: the last that the replica itself is not told of. ``after``: the LSN of the last snapshot that was installed
+        here; entries up to it may never have been chosen.
         """
-        first = applied + 1
+        first = upto + 1
         while first - 1 > after and first - 1 in entries:
             first -= 1
-        self._older[group] = Log([entries[lsn] for lsn in range(first, applied + 1)], first)
+        self._older[group] = Log([entries[lsn] for lsn in range(first, upto + 1)], first)
 
     def may_forget(self, group: str, durable: int) -> int:
         """The LSN up to which the log may be truncated; ``durable``: applied to the items and fsynced."""
@@ -156,6 +159,11 @@ class NodeArchive:
         return budget.ratio(self._wal_bytes(), self._budget)
 
     @property
+    def is_tight(self) -> bool:
+        """Whether so much of it is spent that everything goes which may go."""
+        return budget.kept_entries(self.spent) < budget.KEEP_ENTRIES
+
+    @property
     def sheds(self) -> bool:
         """Whether writes are to be refused because the archive does not take the log."""
         return budget.sheds(self.spent)
@@ -168,6 +176,6 @@ class NodeArchive:
         """Archive until cancelled."""
         await self._agent.run()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Take no more work."""
-        self._worker.close()
+        await self._worker.close()

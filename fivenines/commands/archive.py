@@ -128,7 +128,7 @@ async def _read(store: ObjectStore, table: str, moment: float | None) -> Restore
     try:
         restored = await read_table(store, table, worker, at=moment, progress=_say)
     finally:
-        worker.close()
+        await worker.close()
     if moment is not None and not any(reference.complete for reference in restored.references):
         _say(
             "warning: nothing later is archived of this table: if the archive was stalled at that time, writes are missing"
@@ -146,7 +146,7 @@ async def _audits(store: ObjectStore, prefix: str | None, *, thorough: bool) -> 
             found.append(await (verify(store, group, worker) if thorough else summarize(store, group)))
         return found
     finally:
-        worker.close()
+        await worker.close()
 
 
 def _report(audits: list[GroupAudit], as_json: bool) -> None:

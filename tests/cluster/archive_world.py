@@ -26,7 +26,7 @@ class Inline:
         """See :class:`cluster.worker.Worker`."""
         return work()
 
-    def close(self):
+    async def close(self):
         """Nothing to close."""
 
 

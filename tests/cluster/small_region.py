@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.api.evaluation import evaluate
-from cluster.config import ClusterConfig, TableConfig, TimingConfig
+from cluster.config import ArchiveConfig, ClusterConfig, TableConfig, TimingConfig
 from cluster.ports import ItemKey, Table, WriteAnswer, WriteRequest
 from cluster.process import ZoneProcess
 from cluster.routing.router import RouterBack
@@ -98,4 +98,7 @@ def quick_config(directory: Path, **changes: Any) -> ClusterConfig:
     timing = TimingConfig(heartbeat_seconds=0.1, lease_seconds=0.6, drift_bound_seconds=0.02)
     tables = (TableConfig(name="canary", partitions=3),)
     ports = {"transport_port": 7000 + 2 * WORKER, "admin_port": 7001 + 2 * WORKER, "metrics_port": 9100 + WORKER}
-    return ClusterConfig(**{"data_dir": directory, "tables": tables, "timing": timing, **ports, **changes})
+    archive = ArchiveConfig(directory=directory / "archive", seal_seconds=0.5)
+    return ClusterConfig(
+        **{"archive": archive, "data_dir": directory, "tables": tables, "timing": timing, **ports, **changes}
+    )
