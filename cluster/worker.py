@@ -15,8 +15,8 @@ class Worker(Protocol):
         """What ``work`` returns (or raises), once everything asked for earlier is done."""
         ...
 
-    def close(self) -> None:
-        """Take no more work; what runs may end by itself."""
+    async def close(self) -> None:
+        """Take no more work, and wait until what runs has ended."""
         ...
 
 
@@ -30,6 +30,7 @@ class ThreadWorker:
         """See :class:`Worker`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """See :class:`Worker`."""
+        await self.run(lambda: None)
         self._thread.shutdown(wait=False)

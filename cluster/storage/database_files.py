@@ -12,7 +12,15 @@ from typing import Any
 
 import apsw
 
-from cluster.storage.page_checksums import PAGE_BYTES, LogLayer, PageLayer, damaged_frames, damaged_pages, inspect
+from cluster.storage.page_checksums import (
+    PAGE_BYTES,
+    LogLayer,
+    LogProgress,
+    PageLayer,
+    damaged_frames,
+    damaged_pages,
+    inspect,
+)
 
 BASE = "unix-excl"
 
@@ -29,7 +37,13 @@ class DatabaseFiles:
         self.log = path.with_name(f"{path.name}-wal")
         self.log_named = False
         """Whether the log's name is known to be durable."""
-        self.progress = inspect(_read(self.log) or b"", _read(self._mark))
+        progress = inspect(_read(self.log) or b"", _read(self._mark))
+        if progress is None:
+            # The mark goes first: a mark without a log says that the log has vanished.
+            for unneeded in (self._mark, self.log):
+                unneeded.unlink()
+                fsync_directory(path.parent)
+        self.progress = progress or LogProgress()
 
     def admit(self) -> None:
         """Let SQLite write; raises apsw.FullError."""
@@ -38,12 +52,12 @@ class DatabaseFiles:
         except OSError as error:
             raise apsw.FullError(str(error)) from error
 
-    def keep_mark(self) -> None:
-        """Write the mark durably, before a checkpoint copies the first page."""
+    def keep_mark(self, mark: bytes | None = None) -> None:
+        """Write the mark (None: of the log as it is) durably; raises OSError."""
         new = not self._mark.exists()
         descriptor = os.open(self._mark, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.pwrite(descriptor, self.progress.mark(), 0)
+            os.pwrite(descriptor, mark or self.progress.mark(), 0)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -106,6 +120,12 @@ class _LogFile(LogLayer, apsw.VFSFile):
         apsw.VFSFile.__init__(self, BASE, name, flags)
         LogLayer.__init__(self)
         self._files, self.progress = files, files.progress
+
+    def keep_mark(self, mark: bytes) -> None:
+        try:
+            self._files.keep_mark(mark)
+        except OSError as error:
+            raise apsw.IOError(f"the log cannot begin anew: {error}") from error
 
     def raw_read(self, amount: int, offset: int) -> bytes:
         return apsw.VFSFile.xRead(self, amount, offset)

@@ -126,6 +126,7 @@ class GroupCommit:
 
     async def close(self, *, crash: bool = False) -> None:
         """Wait until the worker is done with the files; what has not been committed is gone."""
-        with contextlib.suppress(OSError):
-            await self._worker.run((lambda: None) if crash else self._wal.seal)
-        self._worker.close()
+        if not crash:
+            with contextlib.suppress(OSError):
+                await self._worker.run(self._wal.seal)
+        await self._worker.close()

@@ -7,7 +7,8 @@ filled in when the page is written and verified when it is read. Three things go
 * The page's number enters the checksum, so that a page written to another page's place is noticed too.
 * SQLite takes the first frame that is not sound for the end of its log, silently. Once frames were copied into the database file that
   is not harmless: older pages of the log would hide newer ones of the file. So before a checkpoint copies anything, a *mark* says
-  how far the log was durable then (``<name>-mark``), and :func:`inspect` tells a log that has lost frames below the mark.
+  how far the log was durable then (``<name>-mark``), and before the log begins anew, that all of it has been copied. From the mark
+  :func:`inspect` knows a log that has lost frames, and one that is not needed any more.
 
 The layers are mixins over ``raw_read`` and ``raw_write``: real files and the simulation's files get the same ones.
 """
@@ -87,8 +88,17 @@ class LogProgress:
 
     def mark(self) -> bytes:
         """What must be durable before a checkpoint copies a page: the log's frames up to here are."""
-        data = self.salts.ljust(8, b"\0"), self.durable
-        return _MARK.pack(*data, zlib.crc32(_MARK.pack(*data, 0)))
+        return _encoded_mark(self.salts, self.durable)
+
+
+def mark_of_new_log(header: bytes) -> bytes:
+    """What must be durable before the log begins anew with this header: no frame of the old generation is needed."""
+    return _encoded_mark(header[16:24], 0)
+
+
+def _encoded_mark(salts: bytes, frames: int) -> bytes:
+    salts = salts.ljust(8, b"\0")
+    return _MARK.pack(salts, frames, zlib.crc32(_MARK.pack(salts, frames, 0)))
 
 
 def _marked(mark: bytes | None) -> tuple[bytes, int] | None:
@@ -99,25 +109,34 @@ def _marked(mark: bytes | None) -> tuple[bytes, int] | None:
     return (salts, frames) if zlib.crc32(_MARK.pack(salts, frames, 0)) == checksum else None
 
 
-def inspect(log: bytes, mark: bytes | None) -> LogProgress:
-    """How far a log that is about to be opened is sound; raises :class:`DatabaseDamaged` when it was longer once."""
+def inspect(log: bytes, mark: bytes | None) -> LogProgress | None:
+    """How far a log that is about to be opened is sound; None: it is not needed, and to be removed.
+
+    Raises :class:`DatabaseDamaged` when the log was longer once. A mark that cannot be read is taken for any mark.
+    """
     marked = _marked(mark)
     if len(log) <= LOG_HEADER_BYTES:
         if mark:
             raise DatabaseDamaged("SQLite's log has vanished")
         return LogProgress()
+    salts = log[16:24]
     if not _sound_log_header(log[:LOG_HEADER_BYTES]):
-        raise DatabaseDamaged("the header of SQLite's log is damaged")
-    salts, frames = log[16:24], 0
+        # What frames say of their generation is trusted instead: one that is not the mark's was over before the header was written.
+        salts = log[LOG_HEADER_BYTES + 8 :][:8]
+        if marked is None or marked[0] == salts:
+            raise DatabaseDamaged("the header of SQLite's log is damaged")
+    if marked is not None and marked[0] != salts:
+        return None
+    frames = 0
     for frame in _frames(log):
         if frame[8:16] != salts or not sound_frame(frame):
             if marked is None and mark and frame[8:16] == salts:
                 raise DatabaseDamaged(f"frame {frames + 1} of SQLite's log is damaged, and so is its mark")
             break
         frames += 1
-    if marked is not None and marked[0] == salts and frames < marked[1]:
+    if marked is not None and frames < marked[1]:
         raise DatabaseDamaged(f"frame {frames + 1} of SQLite's log is damaged; {marked[1]} were durable")
-    return LogProgress(salts, frames, 0)
+    return LogProgress(salts, frames)
 
 
 def _frames(log: bytes) -> Iterator[bytes]:
@@ -225,6 +244,8 @@ class LogLayer:
     """SQLite's log: frames are verified when read and stamped when written; ``progress`` follows."""
 
     progress: LogProgress
+    keep_mark: Callable[[bytes], None]
+    """Makes a mark durable; raises apsw.Error."""
 
     def __init__(self) -> None:
         self._start, self._header = -1, b""
@@ -256,6 +277,8 @@ class LogLayer:
             self._start, self._header = offset, data
             return
         if len(data) != PAGE_BYTES:
+            if self.progress.salts:
+                self.keep_mark(mark_of_new_log(data))
             self.raw_write(data, offset)
             self.progress.salts, self.progress.frames, self.progress.durable = data[16:24], 0, 0
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from cluster.replication.membership import Members
+from cluster.replication.membership import Config
 from cluster.replication.messages import NO_BALLOT, Ballot, Entry, Recovered
 
 
@@ -37,6 +37,9 @@ class WalRecord(msgspec.Struct, array_like=True, frozen=True):
     entries: tuple[Entry, ...] = ()
     start: int | None = None
     lost: bool | None = None
+
+
+NO_CONFIG = Config()
 
 
 @dataclass(slots=True)
@@ -72,12 +75,19 @@ class GroupLog:
         entries = tuple(entry for lsn, entry in sorted(self.entries.items()) if lsn > after)
         return WalRecord(group, self.promised, self.committed, entries, max(self.start, after), self.lost or None)
 
-    def recovered(self, applied: int, members: Members = ()) -> Recovered:
-        """What a replica is told when it is started again; ``applied``, ``members``: those of its item table."""
+    def recovered(self, applied: int, config: Config = NO_CONFIG) -> Recovered:
+        """What a replica is told when it is started again; ``applied``, ``config``: those of its item table.
+
+        A table that has lost items is behind the log's beginning: the replica goes on from there (it has not forgotten what it
+        promised and stored), and the table follows by a snapshot (:meth:`misses`).
+        """
+        first = max(applied, self.start) + 1
+        if first not in self.entries:
+            first = min((lsn for lsn in self.entries if lsn > first), default=first)
         entries: list[Entry] = []
-        while (entry := self.entries.get(applied + 1 + len(entries))) is not None:
+        while (entry := self.entries.get(first + len(entries))) is not None:
             entries.append(entry)
-        return Recovered(self.promised, self.committed, tuple(entries), applied + 1, applied, members)
+        return Recovered(self.promised, self.committed, tuple(entries), first, first - 1, config.members, config.lsn)
 
     def misses(self, applied: int) -> bool:
         """Whether entries after ``applied`` are gone that the item table must have held once: it has lost some."""

@@ -12,7 +12,7 @@ import msgspec
 
 from cluster.disk import Disk
 from cluster.ports import Bounds, ItemKey, Table
-from cluster.replication.membership import Members
+from cluster.replication.membership import Config
 from cluster.replication.messages import Entry
 from cluster.routing.messages import Row
 from cluster.storage import rows as reading
@@ -48,14 +48,14 @@ class ItemTable:
         """What was found to be damaged since."""
         self._ids: dict[str, int] = {}
         self._applied: dict[str, int] = {}
-        self._members: dict[str, Members] = {}
+        self._configs: dict[str, Config] = {}
         self._dirty: set[str] = set()
         self._open: list[_Statement] = []
         self.changed_since_durable = True
         """Whether anything was committed since :meth:`make_durable` ran."""
         for number, name, applied, members in self._db.execute("SELECT id, name, applied, members FROM groups"):
             self._ids[name], self._applied[name] = number, applied
-            self._members[name] = msgspec.msgpack.decode(members, type=Members)
+            self._configs[name] = msgspec.msgpack.decode(members, type=Config)
         self._db.execute("BEGIN")
 
     # --- groups ---------------------------------------------------------------------------------------------------------
@@ -70,27 +70,27 @@ class ItemTable:
         self._at_once([hosting(group, msgspec.msgpack.encode(table))])
         self._ids[group] = self._rows("SELECT id FROM groups WHERE name = ?", (group,))[0][0]
         self._applied.setdefault(group, 0)
-        self._members.setdefault(group, ())
+        self._configs.setdefault(group, Config())
 
     def drop(self, group: str) -> None:
         """Forget a group and its items."""
         number = (self._ids[group],)
         self._at_once([("DELETE FROM items WHERE grp = ?", number), ("DELETE FROM groups WHERE id = ?", number)])
-        for kept in (self._ids, self._applied, self._members):
+        for kept in (self._ids, self._applied, self._configs):
             kept.pop(group)
 
     def applied(self, group: str) -> int:
         """The LSN up to which the items are those of the log."""
         return self._applied[group]
 
-    def members(self, group: str) -> Members:
-        """Who the group consists of as of :meth:`applied`; empty until an entry has said so."""
-        return self._members[group]
+    def config(self, group: str) -> Config:
+        """Who the group consists of as of :meth:`applied`; without members until an entry has said so."""
+        return self._configs[group]
 
-    def set_members(self, group: str, members: Members) -> None:
+    def set_config(self, group: str, config: Config) -> None:
         """Keep the group's members, together with what is applied next (:meth:`apply` does so for entries that hold them)."""
-        self._do("UPDATE groups SET members = ? WHERE name = ?", (msgspec.msgpack.encode(members), group))
-        self._members[group] = members
+        self._do("UPDATE groups SET members = ? WHERE name = ?", (msgspec.msgpack.encode(config), group))
+        self._configs[group] = config
 
     def fact(self, name: str) -> int:
         """A number kept with the items (0 at first)."""
@@ -112,9 +112,18 @@ class ItemTable:
             if entry.payload:
                 self._do(*_statement(number, entry))
             if entry.members is not None:
-                self.set_members(group, entry.members)
+                self.set_config(group, Config(entry.members, entry.lsn))
             applied = self._applied[group] = entry.lsn
             self._dirty.add(group)
+
+    def follow(self, group: str, entries: Iterable[Entry]) -> None:
+        """As :meth:`apply`, for a replica that keeps no items: how far the log is, and who belongs to the group."""
+        for entry in entries:
+            if entry.lsn > self._applied[group]:
+                if entry.members is not None:
+                    self.set_config(group, Config(entry.members, entry.lsn))
+                self._applied[group] = entry.lsn
+                self._dirty.add(group)
 
     def commit(self) -> None:
         """End the open transaction (atomic; durable once :meth:`make_durable` has run) and begin another.
@@ -248,19 +257,19 @@ class ItemTable:
         self.commit()
         return SnapshotReader(self._disk, self._file)
 
-    def install(self, group: str, rows: Iterable[Row], lsn: int, members: Members | None = None) -> None:
+    def install(self, group: str, rows: Iterable[Row], lsn: int, config: Config | None = None) -> None:
         """Replace a group's items by a snapshot that counts for ``lsn``: all or nothing.
 
-        Raises :class:`CorruptItem`, and apsw.Error when the disk refuses. ``members`` None: as before.
+        Raises :class:`CorruptItem`, and apsw.Error when the disk refuses. ``config`` None: as before.
         """
         number = self._ids[group]
-        kept = self._members[group] if members is None else members
+        kept = self._configs[group] if config is None else config
         found = [reading.verified(row) for row in rows]
         statements: list[_Statement] = [("DELETE FROM items WHERE grp = ?", (number,))]
         statements += [(_PUT, (number, row.hash - HALF_RING, *msgspec.structs.astuple(row)[1:])) for row in found]
         update = "UPDATE groups SET applied = ?, members = ? WHERE id = ?"
         self._at_once([*statements, (update, (lsn, msgspec.msgpack.encode(kept), number))])
-        self._applied[group], self._members[group] = lsn, kept
+        self._applied[group], self._configs[group] = lsn, kept
 
     def verify_pages(self, first: int = 1, count: int = VERIFY_PAGES) -> tuple[set[int], int | None]:
         """Which of ``count`` pages from ``first`` are damaged, and the page to go on with (None: that was the end).

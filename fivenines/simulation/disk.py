@@ -65,8 +65,8 @@ class SimulatedDisk:
         self._directory.files[name].data[offset] ^= mask
 
     def rot(self) -> tuple[str, int] | None:
-        """Change some byte of some file; which one (None: there are no bytes)."""
-        names = sorted(name for name, file in self._directory.files.items() if file.data)
+        """Change some byte of some file that is in use; which one (None: there are no bytes)."""
+        names = sorted(n for n, file in self._directory.files.items() if file.data and ".damaged" not in n)
         if not names:
             return None
         name = self._draw.choice(names)
@@ -172,7 +172,9 @@ class SimulatedDisk:
             self.remove(f"{name}-wal")
             self.remove(f"{name}-mark")
             self.replace(name, blank)
-        self._databases[name] = MemoryDatabase(name, self._directory, blank, lambda: self._step(grows=True))
+        self._databases[name] = MemoryDatabase(
+            name, self._directory, blank, grow=lambda: self._step(grows=True), step=self._step
+        )
         return self._databases[name].connect(apsw.SQLITE_OPEN_READWRITE)
 
     def reader(self, name: str) -> apsw.Connection:

@@ -4,6 +4,7 @@ SQLite's locks and the index of its log need a file of the operating system: an 
 """
 
 import atexit
+import errno
 import itertools
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from typing import Any
 import apsw
 
 from cluster.storage.database_files import BASE
-from cluster.storage.page_checksums import LogLayer, PageLayer, damaged_frames, damaged_pages, inspect
+from cluster.storage.page_checksums import LogLayer, LogProgress, PageLayer, damaged_frames, damaged_pages, inspect
 from fivenines.simulation.memory_files import Directory, MemoryFile
 
 PAGE_BYTES = 4096
@@ -31,26 +32,37 @@ def _lock_folder() -> Path:
 
 
 class MemoryDatabase:
-    """The files of one open database. ``step`` is asked before each change of a file and may raise OSError."""
+    """The files of one open database. ``grow`` is asked before something is written, ``step`` before each other change of a file.
 
-    def __init__(self, name: str, directory: Directory, blank: bytes, step: Callable[[], None]) -> None:
-        self.name, self.directory, self.header, self._step = name, directory, blank[:100], step
+    Both may raise OSError.
+    """
+
+    def __init__(
+        self, name: str, directory: Directory, blank: bytes, *, grow: Callable[[], None], step: Callable[[], None]
+    ) -> None:
+        self.name, self.directory, self.header, self._grow, self.step = name, directory, blank[:100], grow, step
         self.main = directory.files[name]
         self.lock_file = _lock_folder() / str(next(_numbers))
         log, mark = directory.files.get(f"{name}-wal"), directory.files.get(f"{name}-mark")
-        self.progress = inspect(bytes(log.data) if log else b"", bytes(mark.data) if mark else None)
+        progress = inspect(bytes(log.data) if log else b"", bytes(mark.data) if mark else None)
+        if progress is None:
+            for suffix in ("-mark", "-wal"):
+                self.step()
+                del directory.files[f"{name}{suffix}"]
+                directory.sync()
+        self.progress = progress or LogProgress()
         self.vfs = _Vfs(f"memory-{next(_numbers)}", self)
 
     def connect(self, flags: int) -> apsw.Connection:
         """A connection to it."""
         return apsw.Connection(self.name, flags=flags, vfs=self.vfs.name)
 
-    def step(self) -> None:
-        """A file is about to be changed by SQLite; raises apsw.FullError or apsw.IOError."""
+    def admit(self) -> None:
+        """SQLite is about to write; raises apsw.FullError or apsw.IOError."""
         try:
-            self._step()
+            self._grow()
         except OSError as error:
-            raise (apsw.FullError if "space" in str(error) else apsw.IOError)(str(error)) from error
+            raise (apsw.FullError if error.errno == errno.ENOSPC else apsw.IOError)(str(error)) from error
 
     def file(self, suffix: str) -> MemoryFile:
         """The main file, or one beside it, made if need be."""
@@ -58,14 +70,14 @@ class MemoryDatabase:
 
     def sync(self, suffix: str) -> None:
         """Make a file durable, and its name."""
-        self._step()
+        self.step()
         self.file(suffix).sync()
         self.directory.sync()
 
-    def keep_mark(self) -> None:
+    def keep_mark(self, mark: bytes | None = None) -> None:
         """See ``cluster.storage.database_files``."""
-        self._step()
-        self.file("-mark").write(self.progress.mark(), 0)
+        self.step()
+        self.file("-mark").write(mark or self.progress.mark(), 0)
         self.sync("-mark")
 
     def damaged_pages(self, first: int, count: int) -> tuple[set[int], bool]:
@@ -114,7 +126,7 @@ class _PageFile(PageLayer, apsw.VFSFile):
         return self._file.read(amount, offset)
 
     def raw_write(self, data: bytes, offset: int) -> None:
-        self._database.step()
+        self._database.admit()
         self._file.write(data, offset)
 
     def xFileSize(self) -> int:  # noqa: N802 (SQLite's name)
@@ -143,8 +155,14 @@ class _LogFile(LogLayer):
         return self._file.read(amount, offset)
 
     def raw_write(self, data: bytes, offset: int) -> None:
-        self._database.step()
+        self._database.admit()
         self._file.write(data, offset)
+
+    def keep_mark(self, mark: bytes) -> None:
+        try:
+            self._database.keep_mark(mark)
+        except OSError as error:
+            raise apsw.IOError(f"the log cannot begin anew: {error}") from error
 
     def xSync(self, flags: int) -> None:  # noqa: N802, ARG002 (SQLite's name)
         self._database.step()
