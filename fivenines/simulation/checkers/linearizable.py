@@ -113,9 +113,25 @@ def _search(steps: list[Step], state: State) -> tuple[State, list[int]] | None:
         known.add((done, state))
         if done.bit_count() > best[0]:
             best = (done.bit_count(), state, candidates)
-        writes = [i for i in reversed(candidates) if steps[i].slot >= 0 and steps[i].fits(state)]
-        stack.extend((done | 1 << i, first, steps[i].after(state)) for i in writes)
+        writes = _worth_trying(steps, candidates, state)
+        stack.extend((done | 1 << i, first, steps[i].after(state)) for i in reversed(writes))
     return best[1], best[2]
+
+
+def _worth_trying(steps: list[Step], candidates: list[int], state: State) -> list[int]:
+    """Writes that may come next. Deletes of unknown outcome are all alike: the first will do, where there is something to delete."""
+    found: list[int] = []
+    deleted: set[int] = set()
+    for i in candidates:
+        step = steps[i]
+        if step.slot < 0 or not step.fits(state):
+            continue
+        if step.optional and step.value is None:
+            if step.slot in deleted or state[step.slot] is None:
+                continue
+            deleted.add(step.slot)
+        found.append(i)
+    return found
 
 
 def _take_reads(steps: list[Step], done: int, first: int, state: State) -> tuple[int, int, list[int]]:
