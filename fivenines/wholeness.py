@@ -32,12 +32,16 @@ def _by_group(states: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Mappin
 
 
 def _missing(views: Mapping[str, Mapping[str, Any]]) -> str | None:
-    storage = {node: view for node, view in views.items() if not view.get("log_only")}
+    storage = {
+        node: view for node, view in views.items() if view.get("kept", "items") == "items" and view.get("votes", True)
+    }
     leaders = [node for node, view in storage.items() if view["serving"]]
     if len(leaders) != 1:
         return f"{len(leaders)} replicas lead"
-    if len(storage) < REPLICAS:
-        return f"{len(storage)} storage replicas of {REPLICAS}"
+    members = storage[leaders[0]].get("members") or tuple(storage)
+    storage = {node: view for node, view in storage.items() if node in members}  # what else is there was left behind
+    if len(storage) < REPLICAS or len(members) > REPLICAS:
+        return f"{len(storage)} storage replicas of {REPLICAS}, members are {', '.join(sorted(members))}"
     astray = [node for node, view in storage.items() if view["leader"] not in (None, leaders[0])]
     if astray:
         return f"{', '.join(astray)} follow another leader than {leaders[0]}"

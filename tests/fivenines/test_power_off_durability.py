@@ -103,6 +103,7 @@ def states(*views: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"nodes": {node: {"up": True, "groups": groups}}} for node, groups in said.items()]
 
 
+NODES = ["az1-node-1", "az2-node-1", "az3-node-1"]
 WELL = [(f"az{n}-node-1", view(f"az{n}-node-1")) for n in (1, 2, 3)]
 
 
@@ -116,8 +117,11 @@ def changed(number: int, **changes: object) -> list[dict[str, Any]]:
     ("said", "why"),
     [
         (states(*WELL), {}),
-        (states(*WELL[:2]), {"t/0": "2 storage replicas of 3"}),
-        (changed(2, log_only=True), {"t/0": "2 storage replicas of 3"}),
+        (states(*WELL[:2]), {"t/0": "2 storage replicas of 3, members are az1-node-1, az2-node-1"}),
+        (changed(2, kept="log"), {"t/0": "2 storage replicas of 3, members are az1-node-1, az2-node-1"}),
+        (changed(0, members=[*NODES, "az1-node-2"]), {"t/0": f"3 storage replicas of 3, members are {', '.join(sorted([*NODES, 'az1-node-2']))}"}),
+        (changed(0, members=NODES), {}),
+        (changed(2, votes=False, members=NODES), {"t/0": "2 storage replicas of 3, members are az1-node-1, az2-node-1"}),
         (changed(0, serving=False), {"t/0": "0 replicas lead"}),
         (changed(1, serving=True), {"t/0": "2 replicas lead"}),
         (changed(1, leader="az3-node-1"), {"t/0": "az2-node-1 follow another leader than az1-node-1"}),
