@@ -102,10 +102,11 @@ async def _run_all(config: Config, scenarios: list[Scenario], seed: int) -> list
                 continue
             try:
                 verdict = await run_one(scenario, config, control, judgement, seed=seed, progress=progress)
-            except DrillFailed as error:
-                if len(scenarios) == 1:
+            except (DrillFailed, ControlError, ExceptionGroup) as error:
+                reason = _first(error)
+                if len(scenarios) == 1 or not isinstance(reason, DrillFailed | ControlError):
                     raise
-                verdict = could_not_run(scenario, seed, str(error))
+                verdict = could_not_run(scenario, seed, str(reason))
             rows.append(Row(scenario.name, verdict, verdict.reason, time.monotonic() - started))
     return rows
 
