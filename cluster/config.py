@@ -71,6 +71,17 @@ class ArchiveConfig(Frozen):
     )
 
 
+class HealingConfig(Frozen):
+    """How soon a replication group replaces what it has lost."""
+
+    dead_after_seconds: float = Field(
+        3.0, gt=0, description="a member that is silent so long is replaced by a log replica, within seconds"
+    )
+    rebuild_after_seconds: float = Field(
+        5.0, ge=0, description="a storage replica that is missing so long is built anew on another node (or its own)"
+    )
+
+
 class ClusterConfig(Frozen):
     """One region: zones, routers, storage nodes, names, tables."""
 
@@ -104,4 +115,5 @@ class ClusterConfig(Frozen):
     credentials: tuple[Credential, ...] = ()
     signatures: Literal["verify", "parse", "off"] = "verify"
     timing: TimingConfig = TimingConfig()
+    healing: HealingConfig = HealingConfig()
     archive: ArchiveConfig = ArchiveConfig()

@@ -5,6 +5,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -14,11 +15,14 @@ from cluster.archive.budget import SPENT_REASON
 from cluster.key_locks import KeyLocks
 from cluster.metrics import GroupView, NodeMetrics
 from cluster.ports import ConditionFailed, ErrorKind, Evaluate, InvalidWrite, Item, Partition, StoreError, Table
+from cluster.replication.membership import Members, names
 from cluster.replication.messages import (
     Accepted,
     Append,
     Apply,
+    ChangeMembers,
     Effect,
+    Entry,
     Heartbeat,
     Input,
     NeedSnapshot,
@@ -74,8 +78,12 @@ class Surroundings(Protocol):
         """Items of ``group`` have changed."""
         ...
 
-    def fetch(self, group: str, source: str) -> None:
-        """Fetch a snapshot of ``group`` from ``source``."""
+    def fetch(self, group: str, need: NeedSnapshot) -> None:
+        """Fetch a snapshot of ``group``."""
+        ...
+
+    def members_changed(self, group: "HostedGroup") -> None:
+        """A change of members was committed."""
         ...
 
     def condemn(self, reason: str) -> None:
@@ -89,6 +97,16 @@ class Surroundings(Protocol):
     def wall_clock(self) -> float:
         """UTC epoch seconds as the node believes."""
         ...
+
+
+class Kept(StrEnum):
+    """What a replica keeps of its group beside the log."""
+
+    ITEMS = "items"
+    LOG = "log"
+    """It is a log replica."""
+    NOTHING = "nothing"
+    """Its items were lost, and are fetched."""
 
 
 class HostedGroup:
@@ -108,7 +126,8 @@ class HostedGroup:
     ) -> None:
         self.name, self.table, self.partition, self.replica = name, table, partition, replica
         self._evaluate, self._node, self._clock, self._watch = evaluate, node, clock, watch
-        self._opened_at = clock()
+        self._opened_at = self._heard_at = clock()
+        self.kept = Kept.ITEMS
         self._warm = False
         self._stopped = False
         self._heard_committed: int | None = None
@@ -124,7 +143,7 @@ class HostedGroup:
             Accepted: self._decided,
             Rejected: self._decided,
             RoleChanged: self._role_changed,
-            NeedSnapshot: lambda effect: node.fetch(name, effect.source),
+            NeedSnapshot: lambda effect: node.fetch(name, effect),
         }
 
     @property
@@ -165,11 +184,29 @@ class HostedGroup:
 
     def _apply(self, effect: Apply) -> None:
         try:
-            self._node.items.apply(self.name, effect.entries)
+            self._keep(effect.entries)
         except TableDamaged as error:
             self._node.condemn(str(error))
             return
+        if any(entry.members is not None for entry in effect.entries):
+            self._node.members_changed(self)
         self._node.applied(self.name)
+
+    def _keep(self, entries: tuple[Entry, ...]) -> None:
+        if self.kept is Kept.ITEMS:
+            self._node.items.apply(self.name, entries)
+        elif self.kept is Kept.LOG:
+            self._node.items.follow(self.name, entries)
+
+    def has_items(self) -> None:
+        """The items of a replica that lacked them are there, up to some LSN: what the log has applied since is applied to them now."""
+        self.kept = Kept.ITEMS
+        self._keep(self.replica.entries(self._node.items.applied(self.name) + 1, self.replica.applied_lsn))
+        self.replica.hold_items(hold=True)
+
+    def silent_seconds(self) -> float:
+        """How long it has heard no leader of its group."""
+        return self._clock() - self._heard_at
 
     def _decided(self, effect: Accepted | Rejected) -> None:
         future = self._proposals.pop(effect.proposal, None)
@@ -184,7 +221,7 @@ class HostedGroup:
     def receive(self, sender: str, message: PeerMessage) -> None:
         """A message from another replica of the group."""
         if isinstance(message, Heartbeat):
-            self._heard_committed = message.committed
+            self._heard_committed, self._heard_at = message.committed, self._clock()
         self.step(Receive(sender, message))
 
     def tick(self, at: float) -> None:
@@ -207,6 +244,9 @@ class HostedGroup:
             last=replica.last_lsn,
             lag=max(0, (self._heard_committed or 0) - replica.applied_lsn),
             serving=self.leads(),
+            kept=self.kept.value,
+            votes=replica.votes,
+            members=names(replica.members),
         )
 
     def leads(self) -> bool:
@@ -258,6 +298,8 @@ class HostedGroup:
     def _read(self, body: ReadItem | ReadRange | ReadPage) -> Body:
         if body.strong and not self.leads():
             return self._not_leader()
+        if self.kept is not Kept.ITEMS:
+            return Refused(ErrorKind.UNAVAILABLE, "the replica holds no items")
         if not body.strong and not self._is_warm():
             return Refused(ErrorKind.UNAVAILABLE, "the replica is catching up")
         if not self._reads.admits(self._clock()):
@@ -321,10 +363,17 @@ class HostedGroup:
         return Written(stored, image, result.updated)
 
     async def _propose(self, payload: bytes) -> Accepted | Rejected:
+        return await self._decision(lambda number: Propose(number, payload))
+
+    async def change_members(self, members: Members) -> Accepted | Rejected:
+        """Let the group choose ``members``."""
+        return await self._decision(lambda number: ChangeMembers(number, members))
+
+    async def _decision(self, proposal: Callable[[int], Input]) -> Accepted | Rejected:
         number = next(self._numbers)
         future: asyncio.Future[Accepted | Rejected] = asyncio.get_running_loop().create_future()
         self._proposals[number] = future
-        self.step(Propose(number, payload))
+        self.step(proposal(number))
         return await future
 
     def _rejected(self, decision: Rejected) -> Body:

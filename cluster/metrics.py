@@ -19,7 +19,11 @@ _FSYNC_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """One replica, as shown in metrics and in ``GET /state``. ``lag``: committed by the leader as far as heard, not yet applied here."""
+    """One replica, as shown in metrics and in ``GET /state``.
+
+    ``lag``: committed by the leader as far as heard, not yet applied here;
+    ``kept``: items, log (a log replica) or nothing (they are being fetched); ``members`` as of what is committed here.
+    """
 
     group: str
     table: str
@@ -32,6 +36,9 @@ class GroupView:
     last: int
     lag: int
     serving: bool
+    kept: str = "items"
+    votes: bool = True
+    members: tuple[str, ...] = ()
 
 
 class _Groups(Collector):

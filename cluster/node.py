@@ -14,17 +14,27 @@ import msgspec
 from cluster.archive import budget
 from cluster.archive.hosting import Archive, NodeArchive
 from cluster.control import catalogue
+from cluster.control.autoadmin import Autoadmin
+from cluster.control.healing import Patience
 from cluster.disk import Disk
 from cluster.fault_injection import FaultSet
-from cluster.group import HostedGroup
+from cluster.group import HostedGroup, Kept
+from cluster.healer import Healer
+from cluster.healing_metrics import HealingMetrics
+from cluster.hosting import Replicas, snapshot_fact
 from cluster.metrics import GroupView, NodeMetrics
-from cluster.ports import ErrorKind, Evaluate, Partition, Table
-from cluster.replication.messages import NO_BALLOT, PeerMessage, Recovered, SnapshotInstalled
-from cluster.replication.replica import Replica
+from cluster.ports import ErrorKind, Evaluate, Item, Table, WriteRequest, WriteResult
+from cluster.replication.membership import Config, names
+from cluster.replication.messages import HandOver, NeedSnapshot, PeerMessage
 from cluster.replication.timing import Timing
 from cluster.routing.messages import (
     Body,
+    DropReplica,
     FetchSnapshot,
+    FleetNow,
+    HostReplica,
+    MembersAre,
+    NodeReport,
     NotLeader,
     ReadItem,
     ReadPage,
@@ -39,8 +49,7 @@ from cluster.routing.messages import (
     WriteItem,
 )
 from cluster.storage.group_commit import GroupCommit
-from cluster.storage.records import WalRecord, replay
-from cluster.storage.snapshot import fetch_snapshot
+from cluster.storage.records import GroupLog, replay
 from cluster.storage.table import CorruptItem, ItemTable, TableDamaged
 from cluster.storage.wal import Wal
 from cluster.table_keeping import TableKeeping
@@ -52,6 +61,9 @@ logger = logging.getLogger("cluster")
 
 TICK_SECONDS = 0.05
 ROUTES_SECONDS = 1.0
+REPORT_SECONDS = 1.0
+HAND_OVER_SECONDS = 1.0
+"""A planned stop waits so long for others to take over."""
 COMMIT_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 5.0
 COMPACT_BYTES = 8 * 1024 * 1024
@@ -67,6 +79,9 @@ class NodeSettings:
     memds: str
     timing: Timing
     catalogue: Table
+    nodes: tuple[str, ...]
+    """All storage nodes of the region: where replicas may go."""
+    patience: Patience
 
 
 class StorageNode:
@@ -86,31 +101,48 @@ class StorageNode:
         archive: Archive | None = None,
     ) -> None:
         self.name = settings.name
-        self._settings, self._hub, self._faults, self._evaluate = settings, hub, faults, evaluate
-        self._disk, self._clock, self._watch = disk, clock, watch
+        self._settings, self._hub, self._faults, self._clock = settings, hub, faults, clock
         self.metrics = NodeMetrics(settings.name, settings.zone, self.views)
-        self.groups: dict[str, HostedGroup] = {}
         self.paused = False
         self._outgoing: dict[str, list[tuple[str, PeerMessage]]] = defaultdict(list)
         self._routes_version = -1
+        self._fsyncs: list[float] = []
         self._look_for_routes = asyncio.Event()
-        self._fetching: dict[str, asyncio.Task[None]] = {}
         self._durable: dict[str, int] = {}
         self._compacted_size = 0
         self._forgotten = 0
         wal = Wal(disk)
         recovery = wal.recover()
         self.items = ItemTable(disk)
-        self.log = GroupCommit(wal, worker, took=self.metrics.fsync.observe, name=settings.name)
+        self.log = GroupCommit(wal, worker, took=self._fsync_took, name=settings.name)
         self.keeping = TableKeeping(settings.name, items=self.items, log=self.log, disk=disk)
         self.lost = recovery.lost_among(self.items.groups())
         """Groups that may have lost promises or entries of theirs to a damaged disk."""
-        self.rebuilding: set[str] = set()
-        """Groups whose items are not those of their log, and need a snapshot."""
         wal.settle(self.lost)
-        self._logs = replay(recovery.records)
+        self.replicas = Replicas(
+            self,
+            hub=hub,
+            timing=settings.timing,
+            evaluate=lambda group: self._evaluate_catalogue if group == catalogue.GROUP else evaluate,
+            logs=replay(recovery.records),
+            clock=clock,
+            watch=watch,
+        )
+        self.groups = self.replicas.groups
         self.archive = self._make_archive(archive) if archive else None
-        self._recover()
+        self.replicas.recover(settings.catalogue)
+        home = settings.catalogue.partitions[0].replicas
+        self.autoadmin = Autoadmin(settings.name, hub=hub, groups=self.groups, nodes=settings.nodes, clock=clock)
+        self.healer = Healer(
+            settings.name,
+            hub=hub,
+            groups=self.groups,
+            nodes=settings.nodes,
+            autoadmin=home,
+            patience=settings.patience,
+            clock=clock,
+            metrics=HealingMetrics(self.metrics.registry),
+        )
 
     # --- opening and closing --------------------------------------------------------------------------------------------
 
@@ -129,46 +161,11 @@ class StorageNode:
         self.metrics.show_archive(made.views, lambda: made.spent)
         return made
 
-    def _recover(self) -> None:
-        own = self._settings.catalogue
-        for partition in own.partitions:
-            if self.name in partition.replicas and catalogue.GROUP not in self.items.groups():
-                self.items.host(catalogue.GROUP, own)
-        for group, table in self.items.groups().items():
-            self._open(group, table)
-
-    def _recovered(self, group: str) -> Recovered | None:
-        log, applied = self._logs.pop(group, None), self.items.applied(group)
-        if log is None:
-            return None
-        if log.misses(applied):
-            logger.warning("%s has lost items of %s: a snapshot is needed", self.name, group)
-            self.rebuilding.add(group)
-        recovered = log.recovered(applied, self.items.members(group))
+    def recovered_log(self, group: str, log: GroupLog) -> None:
+        """Entries that are applied, and perhaps not archived, are the archive's business."""
         if self.archive is not None:
-            after = self.items.fact(_snapshot_fact(group))
-            self.archive.recovered(group, log.entries, upto=recovered.first_lsn - 1, after=after)
-        return recovered
-
-    def _open(self, group: str, table: Table) -> None:
-        recovered = self._recovered(group)
-        partition = next(p for p in table.partitions if catalogue.group_of(table, p) == group)
-        members = catalogue.members_of(partition)
-        replica = Replica(group, self.name, members, self._settings.timing, recovered, self._clock())
-        evaluate = catalogue.evaluate if group == catalogue.GROUP else self._evaluate
-        hosted = HostedGroup(
-            group,
-            table=table,
-            partition=partition,
-            replica=replica,
-            evaluate=evaluate,
-            node=self,
-            clock=self._clock,
-            watch=self._watch,
-        )
-        self.groups[group] = hosted
-        if self._watch is not None:
-            self._watch.opened(hosted, recovered)
+            first = log.recovered(self.items.applied(group)).first_lsn
+            self.archive.recovered(group, log.entries, upto=first - 1, after=self.items.fact(snapshot_fact(group)))
 
     async def run(self) -> None:
         """Serve until cancelled; raises :class:`TableDamaged` (in a group): close it then, and open it anew from its files."""
@@ -177,6 +174,7 @@ class StorageNode:
             async with asyncio.TaskGroup() as tasks:
                 for work in (
                     self.log.run, self._tick, self._keep_hosting, self._keep_committing, self._keep_house, self.keeping.fall,
+                    self._keep_reporting, self.autoadmin.run, self._heal,
                 ):  # fmt: skip
                     tasks.create_task(work())
                 if self.archive is not None:
@@ -184,10 +182,23 @@ class StorageNode:
         finally:
             self._hub.detach(self.name)
 
+    async def hand_over(self) -> None:
+        """Give up leadership of every group, as far as others can take it, before a planned stop: nobody waits for a lease then."""
+        at = self._clock()
+        leads = [group for group in self.groups.values() if group.leads()]
+        for group in leads:
+            health = group.replica.health(at)
+            able = [node for node, peer in health.peers.items() if peer.holds_items] if health is not None else []
+            if health is not None and able:
+                successor = min(able, key=lambda node: (health.peers[node].silent_seconds, node))
+                group.step(HandOver(successor))
+        give_up_at = at + HAND_OVER_SECONDS
+        while any(group.leads() for group in leads) and self._clock() < give_up_at:
+            await asyncio.sleep(TICK_SECONDS)
+
     async def close(self, *, crash: bool = False) -> None:
         """Let go of the files; a ``crash`` loses what was neither fsynced nor committed. :meth:`run` must have ended."""
-        for task in self._fetching.values():
-            task.cancel()
+        self.replicas.close()
         if self.archive is not None:
             await self.archive.close()
         await self.log.close(crash=crash)
@@ -215,6 +226,14 @@ class StorageNode:
                     group.receive(sender, message)
         elif isinstance(body, RoutesChanged):
             self._look_for_routes.set()
+        elif isinstance(body, FleetNow):
+            self.healer.fleet_is(body)
+        elif isinstance(body, NodeReport):
+            self.autoadmin.reported(body)
+        elif isinstance(body, MembersAre):
+            self.autoadmin.told(body)
+        elif isinstance(body, DropReplica):
+            self.keeping.attempt(partial(self.replicas.dropped, body))
 
     async def asked(self, sender: str, body: Body, deadline: float) -> Body:  # noqa: ARG002 (all askers are equal)
         """Answer a router, a MemDS node or another storage node."""
@@ -229,6 +248,8 @@ class StorageNode:
     async def _answer(self, body: Body, deadline: float) -> Body:
         if isinstance(body, WhatRoutes):
             return self._routes(body.known)
+        if isinstance(body, HostReplica):
+            return await self.replicas.host(body)
         if not isinstance(body, ReadItem | ReadRange | ReadPage | WriteItem | FetchSnapshot):
             return Refused(ErrorKind.INTERNAL, "not a question for a storage node")
         group = self.groups.get(body.group)
@@ -237,12 +258,20 @@ class StorageNode:
                 return Refused(ErrorKind.UNAVAILABLE, f"{self.name} does not host {body.group}")
             return NotLeader(None, "not_hosted")
         if isinstance(body, FetchSnapshot):
-            rows, more = self.items.rows(body.group, body.after)
-            return SnapshotPart(self.items.applied(body.group), rows, more)
+            return self._snapshot_part(group, body)
         operation = "write" if isinstance(body, WriteItem) else "read"
         if self._faults.node_fails(self.name, operation, group.table.name):
             return group.refuse(body)
         return await group.answer(body, deadline)
+
+    def _snapshot_part(self, group: HostedGroup, body: FetchSnapshot) -> Body:
+        applied, config = group.replica.applied_lsn, Config(group.replica.members, group.replica.config_lsn)
+        if not body.items:
+            return SnapshotPart(applied, (), more=False, config=config)
+        if group.kept is not Kept.ITEMS:
+            return Refused(ErrorKind.UNAVAILABLE, f"{self.name} has no items of {body.group}")
+        rows, more = self.items.rows(body.group, body.after)
+        return SnapshotPart(self.items.applied(body.group), rows, more, config)
 
     def _routes(self, known: int) -> Body:
         if catalogue.GROUP not in self.groups:
@@ -271,6 +300,10 @@ class StorageNode:
         if group == catalogue.GROUP:
             self._hub.tell(self.name, self._settings.memds, RoutesChanged())
 
+    def members_changed(self, group: HostedGroup) -> None:
+        """A change of members was committed here; the next look of the healer tells autoadmin."""
+        logger.info("%s: %s consists of %s", self.name, group.name, ", ".join(names(group.replica.members)))
+
     # --- timers ---------------------------------------------------------------------------------------------------------
 
     async def _tick(self) -> None:
@@ -281,6 +314,28 @@ class StorageNode:
             at = self._clock()
             for group in list(self.groups.values()):
                 group.tick(at)
+
+    async def _heal(self) -> None:
+        await self.healer.run(lambda: self.paused)
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            if not self.paused:
+                took, self._fsyncs = self._fsyncs, []
+                mean = sum(took) / len(took) if took else 0.0
+                report = NodeReport(self.name, self._settings.zone, len(self.groups), mean)
+                for node in self._settings.catalogue.partitions[0].replicas:
+                    self._hub.tell(self.name, node, report)
+                self.replicas.rebuild()
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def _fsync_took(self, seconds: float) -> None:
+        self.metrics.fsync.observe(seconds)
+        self._fsyncs.append(seconds)
+
+    def _evaluate_catalogue(self, request: WriteRequest, table: Table, old: Item | None) -> WriteResult:
+        """As the catalogue does, with new partitions placed by autoadmin, which is here if the write is."""
+        return catalogue.evaluate(request, table, old, fleet=self.healer.fleet())
 
     async def _keep_hosting(self) -> None:
         while True:
@@ -298,34 +353,9 @@ class StorageNode:
         # A zone's catalogue may be behind what this node has acted upon: an old list must not drop a new table.
         if version < self.items.fact("routes_version"):
             return
-        wanted = {
-            catalogue.group_of(table, partition): (table, partition)
-            for table in tables
-            for partition in table.partitions
-            if self.name in partition.replicas
-        }
-        for group in [g for g in self.groups if g not in wanted and g != catalogue.GROUP]:
-            self._drop(group)
-        for group, (table, partition) in wanted.items():
-            self._host(group, table, partition)
+        self.replicas.take_routes(tables)
         self.items.set_fact("routes_version", version)
         self._routes_version = version
-
-    def _host(self, group: str, table: Table, partition: Partition) -> None:
-        if group not in self.groups:
-            logger.info("%s hosts %s (%s, partition %s)", self.name, group, table.name, partition.id)
-            self.items.host(group, table)
-            self.items.make_durable()
-            self._open(group, table)
-
-    def _drop(self, group: str) -> None:
-        logger.info("%s drops %s", self.name, group)
-        hosted = self.groups.pop(group)
-        hosted.close()
-        self.items.drop(group)
-        self.lost.discard(group)
-        self.rebuilding.discard(group)
-        self.metrics.forget(hosted.table.name, hosted.partition.id)
 
     async def _keep_committing(self) -> None:
         while True:
@@ -373,38 +403,12 @@ class StorageNode:
 
     # --- snapshots ------------------------------------------------------------------------------------------------------
 
-    def fetch(self, group: str, source: str) -> None:
-        """Fetch a snapshot in the background, one at a time per group."""
-        if group not in self._fetching:
-            task = asyncio.get_running_loop().create_task(self._fetch(group, source))
-            self._fetching[group] = task
-            task.add_done_callback(lambda _: self._fetching.pop(group, None))
-
-    async def _fetch(self, group: str, source: str) -> None:
-        try:
-            lsn, rows = await fetch_snapshot(self._hub, self.name, source, group)
-        except (Unreachable, NoAnswer, ValueError) as error:
-            logger.warning("%s could not fetch %s from %s: %s", self.name, group, source, error)
-            return
-        if group not in self.groups or lsn <= self.items.applied(group):
-            return
-        if not self.keeping.attempt(lambda: self._install(group, rows, lsn)):
-            return
-        if not await self.keeping.make_durable():
-            return
-        self.metrics.snapshots.inc()
-        self.rebuilding.discard(group)
-        logger.info("%s has %s from %s: %d items at LSN %d", self.name, group, source, len(rows), lsn)
-        # From now on the log says that everything up to there is in the table: it will be noticed if the table loses it.
-        self.log.add(WalRecord(group, NO_BALLOT, lsn, (), lsn), lambda: self._installed(group, lsn))
-
-    def _install(self, group: str, rows: list[Row], lsn: int) -> None:
-        # In one transaction: of the log up to here, nobody knows after a restart what was chosen and what was replaced.
-        self.items.set_fact(_snapshot_fact(group), lsn)
-        self.items.install(group, rows, lsn)
+    def fetch(self, group: str, need: NeedSnapshot) -> None:
+        """Fetch a snapshot in the background."""
+        self.replicas.fetch(group, need)
 
     def _all_rows(self, group: str) -> tuple[int, tuple[Row, ...]] | None:
-        if group in self.rebuilding or self.groups[group].replica.log_only:
+        if self.groups[group].kept is not Kept.ITEMS:
             return None
         found: list[Row] = []
         more, after = True, None
@@ -414,16 +418,8 @@ class StorageNode:
             after = (rows[-1].hash, rows[-1].partition_key, rows[-1].sort_key) if rows else None
         return self.items.applied(group), tuple(found)
 
-    def _installed(self, group: str, lsn: int) -> None:
-        if group in self.groups:
-            self.groups[group].step(SnapshotInstalled(lsn))
-
     # --- for people -----------------------------------------------------------------------------------------------------
 
     def views(self) -> list[GroupView]:
         """The state of every replica here."""
         return [group.view() for group in self.groups.values()]
-
-
-def _snapshot_fact(group: str) -> str:
-    return f"snapshot:{group}"

@@ -15,6 +15,7 @@ from cluster.config import ClusterConfig
 from cluster.control import catalogue
 from cluster.control.admin import ZoneAdmin
 from cluster.control.bootstrap import keep_tables
+from cluster.control.healing import Patience
 from cluster.disk import RealDisk
 from cluster.fault_actions import FaultActions
 from cluster.fault_injection import FaultSet
@@ -84,6 +85,11 @@ class ZoneProcess:
             memds=self.zone.memds,
             timing=self._timing,
             catalogue=self._catalogue,
+            nodes=tuple(node for node in self._zone_of if "-node-" in node),
+            patience=Patience(
+                dead_after_seconds=self._config.healing.dead_after_seconds,
+                rebuild_after_seconds=self._config.healing.rebuild_after_seconds,
+            ),
         )
         return StorageNode(
             settings,

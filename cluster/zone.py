@@ -78,8 +78,12 @@ class ZoneComponents:
 
     async def stop(self, name: str, *, crash: bool) -> None:
         """End it; a ``crash`` loses what a power-off would lose."""
-        running = self._running.pop(name, None)
+        running = self._running.get(name)
         if running is None:
+            return
+        if not crash:
+            await self._hand_over(name)
+        if self._running.pop(name, None) is not running:
             return
         self.resume(name)
         running.task.cancel()
@@ -87,6 +91,11 @@ class ZoneComponents:
         if running.node is not None:
             await running.node.close(crash=crash)
         logger.info("%s is %s", name, "crashed" if crash else "stopped")
+
+    async def _hand_over(self, name: str) -> None:
+        running = self._running.get(name)
+        if running is not None and running.node is not None and not running.task.done() and name not in self._paused:
+            await running.node.hand_over()
 
     def pause(self, name: str) -> None:
         """Freeze a node: it hears, says and does nothing, and remembers all."""
@@ -111,6 +120,7 @@ class ZoneComponents:
         raise error
 
     async def close(self) -> None:
-        """Stop everything in good order."""
+        """Stop everything in good order, leaders first: whoever is left goes on without waiting for a lease."""
+        await asyncio.gather(*(self._hand_over(name) for name in self._running))
         for name in list(self._running):
             await self.stop(name, crash=False)

@@ -1,11 +1,13 @@
 """The catalogue: all tables, kept as the items of a table of its own, in one replication group over all zones (pure)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from cluster.config import ClusterConfig
+from cluster.control import placement
+from cluster.control.healing import FleetNode
 from cluster.ports import (
     ErrorKind,
     Item,
@@ -17,7 +19,8 @@ from cluster.ports import (
     WriteRequest,
     WriteResult,
 )
-from cluster.replication.membership import Member, Members
+from cluster.replication.membership import Member, Members, storage
+from cluster.routing.messages import MembersAre
 from cluster.topology import key_hash, replica_names, zone_of
 
 NAME = "catalogue"
@@ -69,9 +72,10 @@ def locate(table: Table, partition_key: bytes) -> Partition:
     return partition_of(table, key_hash(partition_key))
 
 
-def creation(table: Table) -> WriteRequest:
-    """The write that adds a table to the catalogue."""
-    return WriteRequest(operation="CreateTable", parameters={_ATTRIBUTE: msgspec.to_builtins(table)})
+def creation(table: Table, partitions: int = 1) -> WriteRequest:
+    """The write that adds a table to the catalogue; one without partitions gets so many."""
+    parameters = {_ATTRIBUTE: msgspec.to_builtins(table), "partitions": partitions}
+    return WriteRequest(operation="CreateTable", parameters=parameters)
 
 
 def deletion() -> WriteRequest:
@@ -79,15 +83,66 @@ def deletion() -> WriteRequest:
     return WriteRequest(operation="DeleteTable", parameters={})
 
 
-def evaluate(request: WriteRequest, table: Table, old: Item | None) -> WriteResult:  # noqa: ARG001 (of type Evaluate)
-    """What a creation or a deletion makes of a table's item; raises :class:`StoreError`."""
+def membership(group: str, word: MembersAre) -> WriteRequest:
+    """The write that puts a group's members into its table's item."""
+    parameters = {"group": group, "members": msgspec.to_builtins(word.members), "epoch": word.config_lsn}
+    return WriteRequest(operation="ChangeMembers", parameters=parameters)
+
+
+def with_members(table: Table, group: str, members: Members, epoch: int) -> Table:
+    """``table`` with the members of one of its groups, unless what it has is as new."""
+    changed = tuple(
+        msgspec.structs.replace(
+            partition,
+            replicas=storage(members),
+            log_replicas=tuple(member.node for member in members if member.log_only),
+            epoch=epoch,
+            zones=partition.zones or tuple(zone_of(node) for node in partition.replicas),
+        )
+        if group_of(table, partition) == group and partition.epoch < epoch
+        else partition
+        for partition in table.partitions
+    )
+    return msgspec.structs.replace(table, partitions=changed)
+
+
+def evaluate(
+    request: WriteRequest, table: Table, old: Item | None, *, fleet: Mapping[str, FleetNode] | None = None
+) -> WriteResult:
+    """What a creation, a deletion or a change of members makes of a table's item; raises :class:`StoreError`.
+
+    A new table that says only how many partitions it wants gets them on nodes of ``fleet``. ``table`` is the catalogue's.
+    """
+    if request.operation == "ChangeMembers":
+        return _changed(request, old)
     if request.operation == "CreateTable":
         if old is not None:
             raise StoreError(ErrorKind.TABLE_EXISTS, "Table already exists")
-        return WriteResult(old=None, new=request.parameters)
+        return WriteResult(old=None, new={_ATTRIBUTE: msgspec.to_builtins(_placed(request, table, fleet or {}))})
     if old is None:
         raise StoreError(ErrorKind.NO_SUCH_TABLE, "no such table")
     return WriteResult(old=old, new=None)
+
+
+def _placed(request: WriteRequest, own: Table, fleet: Mapping[str, FleetNode]) -> Table:
+    """The new table with its partitions on nodes."""
+    new = msgspec.convert(request.parameters[_ATTRIBUTE], Table)
+    if new.partitions:
+        return new
+    zones = [zone_of(node) for node in own.partitions[0].replicas]
+    partitions = placement.place(request.parameters["partitions"], zones, fleet)
+    if partitions is None:
+        raise StoreError(ErrorKind.UNAVAILABLE, "fewer than three storage nodes are alive")
+    return msgspec.structs.replace(new, partitions=partitions)
+
+
+def _changed(request: WriteRequest, old: Item | None) -> WriteResult:
+    if old is None:
+        raise StoreError(ErrorKind.NO_SUCH_TABLE, "no such table")
+    given = request.parameters
+    members = msgspec.convert(given["members"], Members)
+    changed = with_members(table_in(old), given["group"], members, given["epoch"])
+    return WriteResult(old=old, new={_ATTRIBUTE: msgspec.to_builtins(changed)})
 
 
 def table_in(item: dict[str, Any]) -> Table:

@@ -143,7 +143,9 @@ def _about_leader(s: Situation, gone: list[str]) -> Action | None:
     """A slow node should not lead while another could."""
     own = s.fleet.get(s.leader)
     peers = s.health.peers
-    able = [node for node in storage(s.health.members) if node in peers and node not in gone and peers[node].holds_items]
+    able = [
+        node for node in storage(s.health.members) if node in peers and node not in gone and peers[node].holds_items
+    ]
     if own is None or not own.slow or not able:
         return None
     return Yield(able[0], "the leader's node is slow")

@@ -283,9 +283,7 @@ def hand_over_when_ready(s: State, lead: Leadership, at: float) -> None:
         resign(s, "ballot_outdated", s.node, at)
         return
     p = lead.progress.get(lead.handover.successor)
-    if p is None:
-        lead.handover = None
-    elif not p.holds_items:
+    if p is None or not p.holds_items:
         lead.handover = None
     elif p.match >= s.log.last and at - p.heard_at <= s.timing.fresh_seconds:
         resign(s, "handed_over", lead.handover.successor, at)

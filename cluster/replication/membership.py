@@ -29,6 +29,13 @@ Members = tuple[Member, ...]
 """In order of preference: the first that is no log replica is the preferred leader."""
 
 
+class Config(msgspec.Struct, frozen=True, array_like=True):
+    """Who belongs to a group since the change at ``lsn`` was committed (0: as the group was founded)."""
+
+    members: Members = ()
+    lsn: int = 0
+
+
 def members_in_zones_of_their_own(*nodes: str) -> Members:
     """Storage members whose zones are named after them (for worlds in which zones do not matter)."""
     return tuple(Member(node, node) for node in nodes)

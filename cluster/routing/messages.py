@@ -7,7 +7,7 @@ are stored, so that only the router decodes them.
 import msgspec
 
 from cluster.ports import Bounds, ErrorKind, ItemKey, Table, WriteRequest
-from cluster.replication.membership import Member, Members
+from cluster.replication.membership import Config, Member, Members
 from cluster.replication.messages import PeerMessage
 
 
@@ -113,10 +113,15 @@ class WriteItem(Said, frozen=True):
 
 
 class FetchSnapshot(Said, frozen=True):
-    """A part of a partition, for a replica that is too far behind. ``after`` is the last row's position. Answered by :class:`SnapshotPart`."""
+    """A part of a partition, for a replica that is too far behind.
+
+    ``after`` is the last row's position; without ``items`` only the members
+    are asked for. Answered by :class:`SnapshotPart`.
+    """
 
     group: str
     after: tuple[int, bytes, bytes] | None
+    items: bool = True
 
 
 class HostReplica(Said, frozen=True):
@@ -192,11 +197,12 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SnapshotPart(Said, frozen=True):
-    """Rows as of ``lsn`` or a little later; ``lsn`` is what the *first* part of a snapshot counts for."""
+    """Rows as of ``lsn`` or a little later; ``lsn`` and ``config`` are what the *first* part of a snapshot counts for."""
 
     lsn: int
     rows: tuple[Row, ...]
     more: bool
+    config: Config = Config()
 
 
 class Routes(Said, frozen=True):

@@ -85,13 +85,14 @@ class RouterBack:
         return sorted(table.name for table in await self._tables.all())
 
     async def create_table(self, table: Table) -> Table:
-        """Place its partitions, add it to the catalogue and wait until every partition has a leader."""
-        partitions = table.partitions or catalogue.place(self._config, self._config.default_partitions)
-        placed = msgspec.structs.replace(table, partitions=partitions, status="ACTIVE")
-        await self.write(self._catalogue, catalogue.item_key(table.name), catalogue.creation(placed))
+        """Let autoadmin place its partitions and add it to the catalogue, and wait until every partition has a leader."""
+        wanted = catalogue.creation(msgspec.structs.replace(table, status="ACTIVE"), self._config.default_partitions)
+        answer = await self.write(self._catalogue, catalogue.item_key(table.name), wanted)
+        assert answer.result.new is not None
+        placed = catalogue.table_in(answer.result.new)
         self._tables.put(placed)
         async with asyncio.timeout(CREATE_SECONDS):
-            await asyncio.gather(*(self._usable(placed, partition) for partition in partitions))
+            await asyncio.gather(*(self._usable(placed, partition) for partition in placed.partitions))
         return placed
 
     async def _usable(self, table: Table, partition: Partition) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from cluster.api.evaluation import evaluate
 from cluster.config import ClusterConfig, TableConfig, TimingConfig
 from cluster.control import catalogue
+from cluster.control.healing import Patience
 from cluster.fault_injection import FaultSet
 from cluster.node import NodeSettings, StorageNode
 from cluster.replication.timing import Timing
@@ -72,6 +73,9 @@ class World:
         self.zones: dict[str, SimulatedZone] = {}
         self._nonces = self.draw("nonces")
         self._down: dict[str, int] = {}
+        """How many faults hold a zone or a node down."""
+        self._changing = {name: asyncio.Lock() for name in self.config.zones}
+        """Held while something of the zone starts or stops: a disk has one user at a time."""
         self.timing = Timing(
             heartbeat_seconds=self.config.timing.heartbeat_seconds,
             missed_heartbeats=self.config.timing.missed_heartbeats,
@@ -97,9 +101,43 @@ class World:
 
     # --- zones ----------------------------------------------------------------------------------------------------------
 
-    async def start_zone(self, name: str) -> None:
-        """Switch a zone on; its nodes come from their disks unless they are held down."""
-        zone = SimulatedZone(
+    async def start(self) -> None:
+        """Switch everything on."""
+        await asyncio.gather(*(self._start_zone(name) for name in self.config.zones))
+
+    async def zones_off(self, *names: str) -> None:
+        """The power of whole zones goes, at the same instant, and stays away until :meth:`zone_on` for each."""
+        ending = []
+        for name in names:
+            self._down[name] = self._down.get(name, 0) + 1
+            if (zone := self.zones.pop(name, None)) is not None:
+                for node in zone.zone.nodes:
+                    self._losing_power(node.name, crash=True)
+                ending.append(self._end_zone(zone))
+        await asyncio.gather(*ending)
+
+    async def _end_zone(self, zone: SimulatedZone) -> None:
+        async with self._changing[zone.zone.name]:
+            await zone.end(crash=True)
+
+    async def zone_on(self, name: str) -> None:
+        """Switch a zone on again, once nobody else holds it down."""
+        self._down[name] -= 1
+        if not self._down[name]:
+            await self._start_zone(name)
+
+    async def _start_zone(self, name: str) -> None:
+        """Its nodes come from their disks unless they are held down."""
+        async with self._changing[name]:
+            if self._down.get(name) or name in self.zones:
+                return
+            zone = self.zones[name] = self._new_zone(name)
+            await zone.start(self._component_failed)
+            for node in zone.zone.nodes:
+                await self._start_node(zone, node.name)
+
+    def _new_zone(self, name: str) -> SimulatedZone:
+        return SimulatedZone(
             name,
             config=self.config,
             topology=self.topology,
@@ -109,17 +147,6 @@ class World:
             wall_clock=self.wall_clock,
             nonce=lambda: f"{self._nonces.getrandbits(32):08x}",
         )
-        self.zones[name] = zone
-        await zone.start(self._component_failed)
-        for node in zone.zone.nodes:
-            await self._start_node(node.name)
-
-    async def end_zone(self, name: str, *, crash: bool) -> None:
-        """Switch a zone off."""
-        zone = self.zones.pop(name)
-        for node in zone.zone.nodes:
-            self._losing_power(node.name, crash=crash)
-        await zone.end(crash=crash)
 
     def _component_failed(self, error: BaseException) -> None:
         self.verdict.breaks("components_live", self._loop.time(), f"a component has ended: {error!r}")
@@ -150,16 +177,18 @@ class World:
         zone = self.zones.get(self.zone_of[name])
         if zone is not None and zone.components.up(name):
             self._losing_power(name, crash=crash)
-            await zone.components.stop(name, crash=crash)
+            async with self._changing[zone.zone.name]:
+                await zone.components.stop(name, crash=crash)
 
     async def let_up(self, name: str) -> None:
         """Start it again, once nobody else holds it down and its zone is on."""
         self._down[name] -= 1
-        await self._start_node(name)
+        async with self._changing[self.zone_of[name]]:
+            if (zone := self.zones.get(self.zone_of[name])) is not None:
+                await self._start_node(zone, name)
 
-    async def _start_node(self, name: str) -> None:
-        zone = self.zones.get(self.zone_of[name])
-        if zone is not None and not self._down.get(name):
+    async def _start_node(self, zone: SimulatedZone, name: str) -> None:
+        if not self._down.get(name) and self.zones.get(zone.zone.name) is zone:
             await zone.components.start(name)
 
     def _losing_power(self, name: str, *, crash: bool) -> None:
@@ -174,6 +203,8 @@ class World:
             memds=next(zone.memds for zone in self.topology.zones if zone.name == self.zone_of[name]),
             timing=self.timing,
             catalogue=catalogue.catalogue_table(self.config),
+            nodes=tuple(node.name for zone in self.topology.zones for node in zone.nodes),
+            patience=Patience(),
         )
         disk = self.disks[name]
         return StorageNode(

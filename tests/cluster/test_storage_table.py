@@ -5,7 +5,7 @@ import pytest
 
 from cluster.disk import RealDisk
 from cluster.ports import Bounds, ItemKey
-from cluster.replication.membership import Member
+from cluster.replication.membership import Config, Member
 from cluster.replication.messages import Entry
 from cluster.storage.table import CorruptItem, ItemTable
 from cluster.topology import key_hash
@@ -126,17 +126,17 @@ def test_members_are_kept_with_the_items_of_their_entry(tmp_path):
     """An entry that changes the members does so in the transaction that counts it as applied."""
     items = ItemTable(RealDisk(tmp_path, "n"))
     items.host("t/0", table())
-    assert items.members("t/0") == ()
+    assert items.config("t/0") == Config()
     members = (Member("a", "az1"), Member("b", "az2", log_only=True))
     items.apply("t/0", [Entry(1, BALLOT, b"", members)])
-    assert items.members("t/0") == members
+    assert items.config("t/0") == Config(members, 1)
     items.close(crash=True)
     items = ItemTable(RealDisk(tmp_path, "n"))
-    assert (items.applied("t/0"), items.members("t/0")) == (0, ())
+    assert (items.applied("t/0"), items.config("t/0")) == (0, Config())
     items.apply("t/0", [Entry(1, BALLOT, b"", members)])
     items.close()
     items = ItemTable(RealDisk(tmp_path, "n"))
-    assert (items.applied("t/0"), items.members("t/0")) == (1, members)
+    assert (items.applied("t/0"), items.config("t/0")) == (1, Config(members, 1))
     items.close()
 
 
