@@ -151,6 +151,20 @@ class Crowd:
         else:
             heard.failures.append(f"wrong answer {answer[:200]!r}")
 
+    async def each(self, question: Question) -> None:
+        """Every body once; raises :class:`Failed` when one of them fails."""
+        heard, left = Heard(), iter(question.bodies)
+
+        async def go_on(customer: Customer) -> None:
+            for body in left:
+                await self._try(customer, question, iter((body,)), heard)
+
+        async with asyncio.timeout(len(question.bodies) / 10 + PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+            for customer in self._customers:
+                tasks.create_task(go_on(customer))
+        if heard.failures:
+            raise Failed(heard.failures[0])
+
     async def closed(self, question: Question, seconds: float) -> Heard:
         """As fast as the store answers, for so long."""
         heard, bodies = Heard(), itertools.cycle(question.bodies)

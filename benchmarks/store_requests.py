@@ -32,7 +32,7 @@ SHARE = 0.5
 """The open loop's share of the capacity that the closed loop has just shown."""
 LOW_RATE = 200.0
 """Requests a second that every store is asked alike."""
-KEYS = 1000
+KEYS = 300
 SIZES = {"100b": 100, "1kb": 1024}
 TARGETS = {"put": 0.5, "get": 1.0}
 """How much of dynalite's rate per core is wanted: its writes are neither replicated nor fsynced."""
@@ -41,7 +41,7 @@ _NAMES = {"put": "PutItem", "get": "GetItem, strong"}
 
 def _item(number: int, size: int) -> dict[str, object]:
     """An item of ``size`` bytes as DynamoDB counts them: names and values."""
-    item = {"pk": {"S": f"customer-{number:05}"}, "sk": {"S": "current"}}
+    item = {"pk": {"S": f"customer-{size}-{number:05}"}, "sk": {"S": "current"}}
     used = sum(len(name) + len(value["S"]) for name, value in item.items())
     return {**item, "note": {"S": "x" * (size - used - len("note"))}}
 
@@ -135,6 +135,7 @@ async def measure(stores: list[Running]) -> tuple[dict[Key, Cell], dict[str, flo
         if not store.table_exists:
             await _make_table(crowds[store.name])
         for of_size in asked.values():
+            await crowds[store.name].each(of_size["put"])
             for question in of_size.values():
                 await crowds[store.name].closed(question, WARM_UP_SECONDS)
     for number in range(ROUNDS):

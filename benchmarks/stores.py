@@ -33,14 +33,14 @@ DYNALITE, MOTO = "4.0.0", "5.2.5"
 TABLE = "bench"
 START_SECONDS = 60.0
 _PORTS = {
-    "http_port": 18000,
-    "https_port": 18443,
-    "transport_port": 19000,
-    "admin_port": 20001,
-    "metrics_port": 21100,
+    "http_port": 23800,
+    "https_port": 23843,
+    "transport_port": 24700,
+    "admin_port": 24701,
+    "metrics_port": 24910,
 }
 """Ports that neither an embedded stack nor the tests use."""
-_DYNALITE_PORT, _MOTO_PORT = 18567, 18568
+_DYNALITE_PORT, _MOTO_PORT = 23567, 23568
 
 
 class Missing(Exception):
@@ -94,7 +94,7 @@ def bundled(folder: Path) -> Iterator[Running]:
             for zone in topology.zones
         ]
         for zone in topology.zones:
-            _wait(f"http://{zone.admin}/ready", f"zone {zone.name} is not ready; see {folder}")
+            _wait(f"http://{zone.admin}/ready", f"zone {zone.name} is not ready", folder / f"{zone.name}.log")
         doors = [next(iter(router.http.values())) for router in topology.routers]
         yield Running("store", [(door.host, door.port) for door in doors], tuple(pids), table_exists=True)
 
@@ -105,7 +105,7 @@ def dynalite(folder: Path) -> Iterator[Running]:
     program = _installed_dynalite()
     command = ["node", str(program), "--host", "127.0.0.1", "--port", str(_DYNALITE_PORT), "--createTableMs", "0"]
     with running(command, folder / "dynalite.log") as pid:
-        _wait(f"http://127.0.0.1:{_DYNALITE_PORT}/", f"dynalite does not start; see {folder}")
+        _wait(f"http://127.0.0.1:{_DYNALITE_PORT}/", "dynalite does not start", folder / "dynalite.log")
         yield Running("dynalite", [("127.0.0.1", _DYNALITE_PORT)], (pid,))
 
 
@@ -126,7 +126,7 @@ def moto(folder: Path) -> Iterator[Running]:
     python = _installed_moto()
     command = [str(python), "-m", "moto.server", "--host", "127.0.0.1", "--port", str(_MOTO_PORT)]
     with running(command, folder / "moto.log") as pid:
-        _wait(f"http://127.0.0.1:{_MOTO_PORT}/moto-api/", f"moto does not start; see {folder}")
+        _wait(f"http://127.0.0.1:{_MOTO_PORT}/moto-api/", "moto does not start", folder / "moto.log")
         yield Running("moto", [("127.0.0.1", _MOTO_PORT)], (pid,))
 
 
@@ -147,13 +147,14 @@ def _install(command: list[str]) -> None:
         raise Missing(f"`{' '.join(command)}` failed: {done.stderr.strip().splitlines()[-1:]}")
 
 
-def _wait(url: str, complaint: str) -> None:
+def _wait(url: str, complaint: str, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=2):
             return
         time.sleep(0.1)
-    raise Missing(complaint)
+    said = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    raise Missing(f"{complaint}; it said last:\n{said}")
 
 
 STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Running]]] = {
