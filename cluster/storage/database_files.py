@@ -4,6 +4,7 @@ They are based on SQLite's ``unix-excl`` files: the index of SQLite's log is kep
 damaged, connections of one process share it, and no other process can open the same database meanwhile.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from cluster.storage.page_checksums import (
     damaged_frames,
     damaged_pages,
     inspect,
+    torn_mark,
 )
 
 BASE = "unix-excl"
@@ -37,13 +39,19 @@ class DatabaseFiles:
         self.log = path.with_name(f"{path.name}-wal")
         self.log_named = False
         """Whether the log's name is known to be durable."""
-        progress = inspect(_read(self.log) or b"", _read(self._mark))
+        mark = _read(self._mark)
+        progress = inspect(_read(self.log) or b"", mark)
         if progress is None:
             # The mark goes first: a mark without a log says that the log has vanished.
             for unneeded in (self._mark, self.log):
                 unneeded.unlink()
                 fsync_directory(path.parent)
         self.progress = progress or LogProgress()
+        if torn_mark(mark):
+            with contextlib.suppress(OSError):
+                fsync_file(self.log)
+                self.progress.durable = self.progress.frames
+                self.keep_mark()
 
     def admit(self) -> None:
         """Let SQLite write; raises apsw.FullError."""

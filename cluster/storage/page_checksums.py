@@ -109,6 +109,11 @@ def _marked(mark: bytes | None) -> tuple[bytes, int] | None:
     return (salts, frames) if zlib.crc32(_MARK.pack(salts, frames, 0)) == checksum else None
 
 
+def torn_mark(mark: bytes | None) -> bool:
+    """Whether there is a mark that cannot be read: it is to be written again as soon as the log has turned out to be sound."""
+    return bool(mark) and _marked(mark) is None
+
+
 def inspect(log: bytes, mark: bytes | None) -> LogProgress | None:
     """How far a log that is about to be opened is sound; None: it is not needed, and to be removed.
 

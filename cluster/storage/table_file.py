@@ -102,8 +102,10 @@ def _prepare(db: Any) -> None:
         db.execute(f"PRAGMA {pragma}").fetchall()
     if db.pragma("user_version") != _SCHEMA_VERSION or db.pragma("journal_mode") != "wal":
         raise apsw.CorruptError("not an item table of this version")
+    # All of the small tables, and their indexes: a node can begin when these are sound.
     for table in ("groups", "facts"):
         db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 (constants)
+        db.execute(f"SELECT name FROM {table} ORDER BY name").fetchall()  # noqa: S608 (constants)
 
 
 def _readable_groups(disk: Disk, file: str) -> list[tuple[str, bytes]]:

@@ -4,6 +4,7 @@ SQLite's locks and the index of its log need a file of the operating system: an 
 """
 
 import atexit
+import contextlib
 import errno
 import itertools
 import shutil
@@ -16,7 +17,15 @@ from typing import Any
 import apsw
 
 from cluster.storage.database_files import BASE
-from cluster.storage.page_checksums import LogLayer, LogProgress, PageLayer, damaged_frames, damaged_pages, inspect
+from cluster.storage.page_checksums import (
+    LogLayer,
+    LogProgress,
+    PageLayer,
+    damaged_frames,
+    damaged_pages,
+    inspect,
+    torn_mark,
+)
 from fivenines.simulation.memory_files import Directory, MemoryFile
 
 PAGE_BYTES = 4096
@@ -43,15 +52,24 @@ class MemoryDatabase:
         self.name, self.directory, self.header, self._grow, self.step = name, directory, blank[:100], grow, step
         self.main = directory.files[name]
         self.lock_file = _lock_folder() / str(next(_numbers))
-        log, mark = directory.files.get(f"{name}-wal"), directory.files.get(f"{name}-mark")
-        progress = inspect(bytes(log.data) if log else b"", bytes(mark.data) if mark else None)
+        log, mark = (self._bytes(suffix) for suffix in ("-wal", "-mark"))
+        progress = inspect(log or b"", mark)
         if progress is None:
             for suffix in ("-mark", "-wal"):
                 self.step()
                 del directory.files[f"{name}{suffix}"]
                 directory.sync()
         self.progress = progress or LogProgress()
+        if torn_mark(mark):
+            with contextlib.suppress(OSError):
+                self.sync("-wal")
+                self.progress.durable = self.progress.frames
+                self.keep_mark()
         self.vfs = _Vfs(f"memory-{next(_numbers)}", self)
+
+    def _bytes(self, suffix: str) -> bytes | None:
+        file = self.directory.files.get(f"{self.name}{suffix}")
+        return None if file is None else bytes(file.data)
 
     def connect(self, flags: int) -> apsw.Connection:
         """A connection to it."""

@@ -51,9 +51,9 @@ def put(items: ItemTable, lsn, pk, sk=b"", body=b"body"):
     items.apply(GROUP, [Entry(lsn, BALLOT, encode_change(change))])
 
 
-def got(items: ItemTable, pk, sk=b""):
+def got(items: ItemTable, pk, sk=b"", *, group=GROUP):
     """Read one item."""
-    return items.get(GROUP, key_hash(pk), ItemKey(pk, sk))
+    return items.get(group, key_hash(pk), ItemKey(pk, sk))
 
 
 class DiskTrouble:
