@@ -1,6 +1,7 @@
 """Keeping a storage node's item table: commits, fsyncs, checkpoints, and what is done when its disk refuses (shell)."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -74,6 +75,8 @@ class TableKeeping:
             self._items.close(crash=crash)
         except apsw.Error as error:
             logger.warning("%s could not commit its items, which its log has: %s", self._name, error)
-        if self._items.damaged is not None and not crash:
-            self._disk.set_aside(FILE)
+        if self._items.damaged is not None:
+            # Should the disk refuse, the damage is found again.
+            with contextlib.suppress(OSError):
+                self._disk.set_aside(FILE)
         self._disk.close()

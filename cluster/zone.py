@@ -55,6 +55,7 @@ class ZoneComponents:
 
     async def start(self, name: str) -> None:
         """Open a node from its files, or a router's listeners; nothing if it runs."""
+        await self._reopened(name)
         if name in self._running:
             return
         node = self.open_node(name) if name in self.node_names else None
@@ -73,11 +74,23 @@ class ZoneComponents:
 
     async def _reopen(self, name: str) -> None:
         """A node whose item table is damaged goes on with another one: only that node is away for a moment."""
-        await self.stop(name, crash=False)
-        await self.start(name)
+        try:
+            await self.stop(name, crash=True)
+            await self.start(name)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the component has failed)
+            self._failures.put_nowait((name, error))
+        finally:
+            self._reopening.pop(name, None)
+
+    async def _reopened(self, name: str) -> None:
+        """Wait while it is being opened anew."""
+        task = self._reopening.get(name)
+        if task is not None and task is not asyncio.current_task():
+            await asyncio.wait([task])
 
     async def stop(self, name: str, *, crash: bool) -> None:
         """End it; a ``crash`` loses what a power-off would lose."""
+        await self._reopened(name)
         running = self._running.get(name)
         if running is None:
             return

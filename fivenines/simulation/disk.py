@@ -241,5 +241,5 @@ class SimulatedWorker:
 
     async def close(self) -> None:
         """See ``cluster.worker.Worker``."""
-        if not self._disk.off:
-            await self.run(lambda: None)
+        async with self._turn:
+            pass
