@@ -126,10 +126,12 @@ def inspect(log: bytes, mark: bytes | None) -> LogProgress | None:
         return LogProgress()
     salts = log[16:24]
     if not _sound_log_header(log[:LOG_HEADER_BYTES]):
-        # What frames say of their generation is trusted instead: one that is not the mark's was over before the header was written.
+        # What frames say of their generation is trusted instead: one that is not the mark's was over before the header was written,
+        # and of one with an empty mark nothing has been copied: without it the file is as it was a moment ago, which its LSNs tell.
         salts = log[LOG_HEADER_BYTES + 8 :][:8]
-        if marked is None or marked[0] == salts:
+        if marked is None or (marked[0] == salts and marked[1]):
             raise DatabaseDamaged("the header of SQLite's log is damaged")
+        return None
     if marked is not None and marked[0] != salts:
         return None
     frames = 0
