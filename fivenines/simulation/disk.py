@@ -39,17 +39,23 @@ class SimulatedDisk:
         self.at_work: Callable[[], object] | None = None
         """What the node's worker is doing just now."""
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a node has it open (its item table, that is)."""
+        return bool(self._databases)
+
     # --- what happens to disks ------------------------------------------------------------------------------------------
 
     def power_off(self) -> None:
-        """What was not synced may be gone, and what was being done may be half done. The node that used it has to be closed."""
+        """What was not synced may be gone, and what was being done may be half done. A node that uses it has to be closed."""
         if self.off:
             return
         if self.at_work is not None and self._draw.random() < 0.5:
             self.fail_after(self._draw.randrange(6))
             with contextlib.suppress(OSError, apsw.Error):
                 self.at_work()
-        self.off, self.at_work, self._steps = True, None, None
+        # A disk that nobody uses has its power back at once.
+        self.off, self.at_work, self._steps = bool(self._databases), None, None
         self._directory = self._directory.after_power_off(self._draw)
 
     def fail_after(self, steps: int | None) -> None:
