@@ -30,7 +30,7 @@ def _lease_ignored() -> list[Place]:
 
 def _torn_tail() -> list[Place]:
     """A torn tail stays in the WAL, and what is written after it is never read again."""
-    return [(Wal, "_cut_torn_tail", lambda *_args, **_kwargs: None)]
+    return [(Wal, "_make_sound", lambda *_args, **_kwargs: True)]
 
 
 MUTATIONS: dict[str, Callable[[], list[Place]]] = {

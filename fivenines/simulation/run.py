@@ -88,8 +88,7 @@ async def _live(seed: int, chosen: Options, trace: Trace, report: Report, log: "
     log.world = world
     loop.set_exception_handler(log.unhandled)
     world.network.weather = chosen.weather
-    for zone in world.config.zones:
-        await world.start_zone(zone)
+    await world.start()
     history = History()
     ends = began + RUN_SECONDS
     clients = [

@@ -84,13 +84,10 @@ class Striker:
 
     async def _zones_off(self, strike: Strike) -> End:
         names = self._world.config.zones if strike.trouble is Trouble.REGION_OFF else strike.places
-        taken = [name for name in names if name in self._world.zones]
-        for name in taken:
-            await self._world.end_zone(name, crash=True)
+        await self._world.zones_off(*names)
 
         async def on() -> None:
-            for name in taken:
-                await self._world.start_zone(name)
+            await asyncio.gather(*(self._world.zone_on(name) for name in names))
 
         return on
 

@@ -112,7 +112,7 @@ class World:
             self._down[name] = self._down.get(name, 0) + 1
             if (zone := self.zones.pop(name, None)) is not None:
                 for node in zone.zone.nodes:
-                    self._losing_power(node.name, crash=True)
+                    self._lose_power(node.name)
                 ending.append(self._end_zone(zone))
         await asyncio.gather(*ending)
 
@@ -176,9 +176,11 @@ class World:
         self._down[name] = self._down.get(name, 0) + 1
         zone = self.zones.get(self.zone_of[name])
         if zone is not None and zone.components.up(name):
-            self._losing_power(name, crash=crash)
+            if crash:
+                self._lose_power(name)
             async with self._changing[zone.zone.name]:
                 await zone.components.stop(name, crash=crash)
+            self.watch.closed(name)
 
     async def let_up(self, name: str) -> None:
         """Start it again, once nobody else holds it down and its zone is on."""
@@ -191,10 +193,13 @@ class World:
         if not self._down.get(name) and self.zones.get(zone.zone.name) is zone:
             await zone.components.start(name)
 
-    def _losing_power(self, name: str, *, crash: bool) -> None:
+    def _lose_power(self, name: str) -> None:
         self.watch.closed(name)
-        if crash:
-            self.disks[name].power_off()
+        disk = self.disks[name]
+        in_use = disk.in_use
+        disk.power_off()
+        if not in_use:
+            disk.close()
 
     def _open_node(self, name: str, hub: Hub) -> StorageNode:
         settings = NodeSettings(
