@@ -5,16 +5,11 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from typing import Protocol
 
-import msgspec
-
-from cluster.admission.buckets import Bucket, read_units, write_units
-from cluster.archive.budget import SPENT_REASON
-from cluster.key_locks import KeyLocks
+from cluster.kept import Kept
 from cluster.metrics import GroupView, NodeMetrics
-from cluster.ports import ConditionFailed, ErrorKind, Evaluate, InvalidWrite, Item, Partition, StoreError, Table
+from cluster.ports import Evaluate, Partition, Table
 from cluster.replication.membership import Members, names
 from cluster.replication.messages import (
     Accepted,
@@ -36,24 +31,17 @@ from cluster.replication.messages import (
     Tick,
 )
 from cluster.replication.replica import Replica
+from cluster.requests import Requests
 from cluster.routing.messages import (
     Body,
-    ConditionFalse,
-    ItemIs,
-    ItemsAre,
-    NotLeader,
     ReadItem,
     ReadPage,
     ReadRange,
-    Refused,
-    WriteInvalid,
     WriteItem,
-    Written,
 )
 from cluster.storage.group_commit import GroupCommit
-from cluster.storage.records import Change, WalRecord, encode_change
-from cluster.storage.table import CorruptItem, ItemTable, Page, TableDamaged
-from cluster.topology import key_hash
+from cluster.storage.records import WalRecord
+from cluster.storage.table import ItemTable, TableDamaged
 from cluster.watch import Watch
 
 logger = logging.getLogger("cluster")
@@ -99,16 +87,6 @@ class Surroundings(Protocol):
         ...
 
 
-class Kept(StrEnum):
-    """What a replica keeps of its group beside the log."""
-
-    ITEMS = "items"
-    LOG = "log"
-    """It is a log replica."""
-    NOTHING = "nothing"
-    """Its items were lost, and are fetched."""
-
-
 class HostedGroup:
     """A replication group's replica, its items and its admission."""
 
@@ -125,7 +103,7 @@ class HostedGroup:
         watch: Watch | None = None,
     ) -> None:
         self.name, self.table, self.partition, self.replica = name, table, partition, replica
-        self._evaluate, self._node, self._clock, self._watch = evaluate, node, clock, watch
+        self._node, self._clock, self._watch = node, clock, watch
         self._opened_at = self._heard_at = clock()
         self.kept = Kept.ITEMS
         self._warm = False
@@ -133,9 +111,7 @@ class HostedGroup:
         self._heard_committed: int | None = None
         self._numbers: Iterator[int] = itertools.count(1)
         self._proposals: dict[int, asyncio.Future[Accepted | Rejected]] = {}
-        self._locks = KeyLocks()
-        self._reads = Bucket(table.read_units_per_partition)
-        self._writes = Bucket(table.write_units_per_partition)
+        self.requests = Requests(self, evaluate=evaluate, node=node, clock=clock)
         self._carry: dict[type[Effect], Callable[..., None]] = {
             Append: self._append,
             Send: lambda effect: node.send(effect.to, name, effect.message),
@@ -257,7 +233,8 @@ class HostedGroup:
         """Whether this replica leads under a valid lease (it may still be catching up with what earlier leaders committed)."""
         return not self._stopped and self.replica.holds_lease(self._clock())
 
-    def _is_warm(self) -> bool:
+    def is_warm(self) -> bool:
+        """Whether it has caught up with its group, so that eventual reads are no older than usual."""
         if not self._warm:
             heard = self._heard_committed
             caught_up = self.leads() or (heard is not None and self.replica.applied_lsn >= heard)
@@ -268,101 +245,10 @@ class HostedGroup:
 
     async def answer(self, body: ReadItem | ReadRange | ReadPage | WriteItem, deadline: float) -> Body:
         """Answer a router, and count it. ``deadline``: on the loop's clock; after it nobody listens any more."""
-        try:
-            answer = await self._write(body, deadline) if isinstance(body, WriteItem) else self._read(body)
-        except (CorruptItem, TableDamaged) as error:
-            self._node.metrics.corrupt.inc()
-            if isinstance(error, TableDamaged):
-                self._node.condemn(str(error))
-            answer = Refused(ErrorKind.CORRUPT, str(error))
-        except StoreError as error:
-            answer = Refused(error.kind, str(error))
-        if isinstance(answer, NotLeader):
-            self._node.metrics.redirects.inc()
-        else:
-            self._count(_operation(body), _outcome(answer))
-        return answer
+        return await self.requests.answer(body, deadline)
 
-    def _count(self, operation: str, outcome: str) -> None:
-        self._node.metrics.requests.labels(self.table.name, self.partition.id, operation, outcome).inc()
-
-    def refuse(self, body: ReadItem | ReadRange | ReadPage | WriteItem) -> Refused:
-        """An injected failure of the storage, counted as one."""
-        self._count(_operation(body), "server_fault")
-        return Refused(ErrorKind.INTERNAL, "storage failure")
-
-    def _not_leader(self, reason: str = "not_leader") -> NotLeader:
-        leader = self.replica.leader_hint
-        return NotLeader(None if leader == self._node.name else leader, reason)
-
-    def _read(self, body: ReadItem | ReadRange | ReadPage) -> Body:
-        if body.strong and not self.leads():
-            return self._not_leader()
-        if self.kept is not Kept.ITEMS:
-            return Refused(ErrorKind.UNAVAILABLE, "the replica holds no items")
-        if not body.strong and not self._is_warm():
-            return Refused(ErrorKind.UNAVAILABLE, "the replica is catching up")
-        if not self._reads.admits(self._clock()):
-            return Refused(ErrorKind.THROTTLED, "the partition's read units are used up")
-        answer, size = self._look(body)
-        self._reads.take(read_units(size, strong=body.strong))
-        return answer
-
-    def _look(self, body: ReadItem | ReadRange | ReadPage) -> tuple[Body, int]:
-        items = self._node.items
-        if isinstance(body, ReadItem):
-            found = items.get(self.name, key_hash(body.key.partition_key), body.key)
-            return ItemIs(found), len(found or b"")
-        if isinstance(body, ReadRange):
-            page = items.range(
-                self.name,
-                key_hash(body.partition_key),
-                body.partition_key,
-                body.bounds,
-                forward=body.forward,
-                limit=body.limit,
-                after=body.after,
-            )
-        else:
-            position = key_hash(body.after.partition_key) if body.after else 0
-            page = items.page(self.name, hash_=position, after=body.after, limit=body.limit)
-        return _items(page)
-
-    async def _write(self, body: WriteItem, deadline: float) -> Body:
-        # The lock is kept until the proposal is decided, also when nobody waits for the answer any more: otherwise the
-        # next write of this key would be evaluated against an item that is about to change.
-        async with self._locks.held(body.key):
-            if asyncio.get_running_loop().time() > deadline:
-                return Refused(ErrorKind.TIMEOUT, "the write waited too long for its turn and was not made")
-            if not self.leads():
-                return self._not_leader()
-            if self._node.log.full:
-                return Refused(ErrorKind.DISK_FULL, "no space left on the leader's disk")
-            if self._node.sheds_writes():
-                return Refused(ErrorKind.UNAVAILABLE, SPENT_REASON)
-            if not self._writes.admits(self._clock()):
-                return Refused(ErrorKind.THROTTLED, "the partition's write units are used up")
-            return await self._replicate(body)
-
-    async def _replicate(self, body: WriteItem) -> Body:
-        position = key_hash(body.key.partition_key)
-        stored = self._node.items.get(self.name, position, body.key)
-        try:
-            result = self._evaluate(body.request, self.table, _decode(stored))
-        except ConditionFailed as failed:
-            self._writes.take(write_units(len(stored or b"")))
-            return ConditionFalse(None if failed.item is None else _encode(failed.item))
-        except InvalidWrite as invalid:
-            return WriteInvalid(str(invalid))
-        image = None if result.new is None else _encode(result.new)
-        self._writes.take(write_units(max(len(stored or b""), len(image or b""))))
-        change = Change(position, body.key.partition_key, body.key.sort_key, image, self._node.wall_clock())
-        decision = await self._propose(encode_change(change))
-        if isinstance(decision, Rejected):
-            return self._rejected(decision)
-        return Written(stored, image, result.updated)
-
-    async def _propose(self, payload: bytes) -> Accepted | Rejected:
+    async def propose(self, payload: bytes) -> Accepted | Rejected:
+        """Put ``payload`` in the log, if this replica leads."""
         return await self._decision(lambda number: Propose(number, payload))
 
     async def change_members(self, members: Members) -> Accepted | Rejected:
@@ -375,42 +261,3 @@ class HostedGroup:
         self._proposals[number] = future
         self.step(proposal(number))
         return await future
-
-    def _rejected(self, decision: Rejected) -> Body:
-        if decision.reason == "outcome_unknown":
-            return Refused(ErrorKind.TIMEOUT, "leadership was lost meanwhile; whether the write was made is unknown")
-        if decision.reason == "overloaded":
-            return Refused(ErrorKind.UNAVAILABLE, "too many writes at once")
-        return self._not_leader(decision.reason)
-
-
-_encode = msgspec.msgpack.Encoder().encode
-
-
-def _decode(body: bytes | None) -> Item | None:
-    return None if body is None else msgspec.msgpack.decode(body, type=dict)
-
-
-def _items(page: Page) -> tuple[ItemsAre, int]:
-    return ItemsAre(page.bodies, page.more), sum(map(len, page.bodies))
-
-
-def _operation(body: ReadItem | ReadRange | ReadPage | WriteItem) -> str:
-    if isinstance(body, WriteItem):
-        return "write"
-    if isinstance(body, ReadItem):
-        return "strong_read" if body.strong else "eventual_read"
-    return "query"
-
-
-_FAULT_OF = {
-    ErrorKind.THROTTLED: "throttled",
-    ErrorKind.TABLE_EXISTS: "customer_fault",
-    ErrorKind.NO_SUCH_TABLE: "customer_fault",
-}
-
-
-def _outcome(answer: Body) -> str:
-    if isinstance(answer, Refused):
-        return _FAULT_OF.get(answer.kind, "server_fault")
-    return "customer_fault" if isinstance(answer, ConditionFalse | WriteInvalid) else "success"

@@ -12,7 +12,8 @@ from functools import partial as bind
 from typing import Protocol
 
 from cluster.control import catalogue
-from cluster.group import HostedGroup, Kept
+from cluster.group import HostedGroup
+from cluster.kept import Kept
 from cluster.metrics import NodeMetrics
 from cluster.ports import ErrorKind, Evaluate, Partition, Table
 from cluster.replication.membership import Config, Members, names, storage

@@ -11,17 +11,18 @@ from functools import partial
 
 import msgspec
 
-from cluster.archive import budget
 from cluster.archive.hosting import Archive, NodeArchive
 from cluster.control import catalogue
 from cluster.control.autoadmin import Autoadmin
 from cluster.control.healing import Patience
 from cluster.disk import Disk
 from cluster.fault_injection import FaultSet
-from cluster.group import HostedGroup, Kept
+from cluster.group import HostedGroup
 from cluster.healer import Healer
 from cluster.healing_metrics import HealingMetrics
 from cluster.hosting import Replicas, snapshot_fact
+from cluster.housekeeping import Housekeeping
+from cluster.kept import Kept
 from cluster.metrics import GroupView, NodeMetrics
 from cluster.ports import ErrorKind, Evaluate, Item, Table, WriteRequest, WriteResult
 from cluster.replication.membership import Config, names
@@ -64,10 +65,6 @@ ROUTES_SECONDS = 1.0
 REPORT_SECONDS = 1.0
 HAND_OVER_SECONDS = 1.0
 """A planned stop waits so long for others to take over."""
-COMMIT_SECONDS = 1.0
-HOUSEKEEPING_SECONDS = 5.0
-COMPACT_BYTES = 8 * 1024 * 1024
-"""The WAL is rewritten when it has grown so large (or twice as large as after the last time)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +105,6 @@ class StorageNode:
         self._routes_version = -1
         self._fsyncs: list[float] = []
         self._look_for_routes = asyncio.Event()
-        self._durable: dict[str, int] = {}
-        self._compacted_size = 0
-        self._forgotten = 0
         wal = Wal(disk)
         recovery = wal.recover()
         self.items = ItemTable(disk)
@@ -131,20 +125,26 @@ class StorageNode:
         self.groups = self.replicas.groups
         self.archive = self._make_archive(archive) if archive else None
         self.replicas.recover(settings.catalogue)
-        home = settings.catalogue.partitions[0].replicas
+        self._house = Housekeeping(
+            settings.name, items=self.items, log=self.log, keeping=self.keeping, groups=self.groups,
+            archive=self.archive, resting=lambda: self.paused,
+        )  # fmt: skip
         self.autoadmin = Autoadmin(settings.name, hub=hub, groups=self.groups, nodes=settings.nodes, clock=clock)
-        self.healer = Healer(
-            settings.name,
-            hub=hub,
-            groups=self.groups,
-            nodes=settings.nodes,
-            autoadmin=home,
-            patience=settings.patience,
-            clock=clock,
-            metrics=HealingMetrics(self.metrics.registry),
-        )
+        self.healer = self._make_healer()
 
     # --- opening and closing --------------------------------------------------------------------------------------------
+
+    def _make_healer(self) -> Healer:
+        return Healer(
+            self.name,
+            hub=self._hub,
+            groups=self.groups,
+            nodes=self._settings.nodes,
+            autoadmin=self._settings.catalogue.partitions[0].replicas,
+            patience=self._settings.patience,
+            clock=self._clock,
+            metrics=HealingMetrics(self.metrics.registry),
+        )
 
     def _make_archive(self, archive: Archive) -> NodeArchive:
         made = NodeArchive(
@@ -173,7 +173,8 @@ class StorageNode:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for work in (
-                    self.log.run, self._tick, self._keep_hosting, self._keep_committing, self._keep_house, self.keeping.fall,
+                    self.log.run, self._tick, self._keep_hosting, self.keeping.fall,
+                    self._house.run,
                     self._keep_reporting, self.autoadmin.run, self._heal,
                 ):  # fmt: skip
                     tasks.create_task(work())
@@ -261,7 +262,7 @@ class StorageNode:
             return self._snapshot_part(group, body)
         operation = "write" if isinstance(body, WriteItem) else "read"
         if self._faults.node_fails(self.name, operation, group.table.name):
-            return group.refuse(body)
+            return group.requests.refuse(body)
         return await group.answer(body, deadline)
 
     def _snapshot_part(self, group: HostedGroup, body: FetchSnapshot) -> Body:
@@ -356,50 +357,6 @@ class StorageNode:
         self.replicas.take_routes(tables)
         self.items.set_fact("routes_version", version)
         self._routes_version = version
-
-    async def _keep_committing(self) -> None:
-        while True:
-            await asyncio.sleep(COMMIT_SECONDS)
-            if not self.paused:
-                self.keeping.commit()
-
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            if self.paused:
-                continue
-            if self.items.changed_since_durable:
-                applied = {group: self.items.applied(group) for group in self.groups}
-                if not self.keeping.commit() or not await self.keeping.make_durable():
-                    continue
-                self._durable = applied
-            keep_after = {group: self._may_forget(group) for group in self.groups}
-            if self._worth_compacting(sum(keep_after.values())):
-                await self._compact(keep_after)
-
-    def _may_forget(self, group: str) -> int:
-        """The LSN up to which a group's log is needed by nobody: durable in the table, archived, and old."""
-        durable = self._durable.get(group, 0)
-        if self.archive is not None:
-            return self.archive.may_forget(group, durable)
-        return max(0, durable - budget.KEEP_ENTRIES)
-
-    def _worth_compacting(self, forgettable: int) -> bool:
-        """When the log has grown; and when much of its budget is spent, as soon as anything can go (the archive takes it again)."""
-        if self.log.size > max(COMPACT_BYTES, 2 * self._compacted_size):
-            return True
-        return self.archive is not None and self.archive.is_tight and forgettable > self._forgotten
-
-    async def _compact(self, keep_after: dict[str, int]) -> None:
-        self._forgotten = sum(keep_after.values())
-        for name, upto in keep_after.items():
-            if name in self.groups:
-                self.groups[name].replica.truncate(upto)
-        self.log.compact(keep_after)
-        await self.keeping.checkpoint()
-        await self.log.settled()
-        self._compacted_size = self.log.size
-        logger.info("%s compacted its WAL to %d bytes", self.name, self._compacted_size)
 
     # --- snapshots ------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 30
 @pytest.fixture(autouse=True)
 def quick_housekeeping(monkeypatch):
     """Items become durable, and the log is looked at, many times a second."""
-    monkeypatch.setattr("cluster.node.HOUSEKEEPING_SECONDS", 0.1)
+    monkeypatch.setattr("cluster.housekeeping.HOUSEKEEPING_SECONDS", 0.1)
     monkeypatch.setattr("cluster.archive.agent.ROUND_SECONDS", 0.1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster.config import HealingConfig
-from cluster.group import Kept
+from cluster.kept import Kept
 from tests.cluster.small_region import Region, quick_config
 
 HEALING = HealingConfig(dead_after_seconds=0.6, rebuild_after_seconds=0.4)

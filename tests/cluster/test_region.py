@@ -119,9 +119,9 @@ def _key(pk):
 
 async def test_a_zone_that_was_away_too_long_gets_a_snapshot(make_region, monkeypatch):
     """When the log that a returning replica needs is compacted away, it fetches the items and is whole again."""
-    monkeypatch.setattr("cluster.node.COMPACT_BYTES", 1)
+    monkeypatch.setattr("cluster.housekeeping.COMPACT_BYTES", 1)
     monkeypatch.setattr("cluster.archive.budget.KEEP_ENTRIES", 0)
-    monkeypatch.setattr("cluster.node.HOUSEKEEPING_SECONDS", 0.1)
+    monkeypatch.setattr("cluster.housekeeping.HOUSEKEEPING_SECONDS", 0.1)
     region = make_region(archive=ArchiveConfig(store="off"))
     await region.start()
     before = await written(region, 10)
