@@ -199,6 +199,8 @@ class Replicas:
         logger.info("%s drops %s", self._node.name, group)
         hosted = self.groups.pop(group)
         hosted.close()
+        if self._watch is not None:
+            self._watch.dropped(hosted)
         self._node.items.drop(group)
         self._node.items.set_fact(_log_only(group), 0)
         self._node.lost.discard(group)

@@ -30,6 +30,10 @@ class Watch(Protocol):
         """A replica was opened from what was found on the disk."""
         ...
 
+    def dropped(self, group: Watched) -> None:
+        """The replica is no member any more, and its node keeps nothing of it."""
+        ...
+
     def stepped(self, group: Watched, event: Input, effects: list[Effect]) -> None:
         """A replica took an input."""
         ...

@@ -3,13 +3,14 @@
 import asyncio
 
 from cluster.group import HostedGroup
+from cluster.kept import Kept
 from fivenines.simulation.clients import SLOTS, Client
 from fivenines.simulation.history import History, Kind, Operation, Outcome
 from fivenines.simulation.world import World
 
 GRACE_SECONDS = 10.0
 """After the last fault: a power-off of everything, a whole lease waited out, an election, a search for the leader."""
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 20.0
 """For the last replica to be equal to the others, once customers are served."""
 
 
@@ -50,8 +51,15 @@ def _unlike(world: World) -> str | None:
     for name, replicas in groups.items():
         if not any(group.leads() for group in replicas):
             return f"{name} has no leader"
-        if len(replicas) < len(world.config.zones):
-            return f"{name} has replicas only on {[group.node for group in replicas]}"
+        leader = next(group for group in replicas if group.leads())
+        members = [member.node for member in leader.replica.members if not member.log_only]
+        if len(members) < len(world.config.zones) or len(members) < len(leader.replica.members):
+            return f"{name} is not whole: {leader.replica.members}"
+        members_here = [group for group in replicas if group.node in members]
+        unwell = [group.node for group in members_here if not group.replica.votes or group.kept is not Kept.ITEMS]
+        if unwell:
+            return f"{name} has no vote or no items on {unwell}"
+        replicas = members_here
         applied = {group.node: group.replica.applied_lsn for group in replicas}
         if len(set(applied.values())) > 1:
             return f"{name} is applied up to {applied}"

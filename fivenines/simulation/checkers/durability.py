@@ -62,6 +62,10 @@ class Durability:
         for stored in self._stored.values():
             stored.pop(node, None)
 
+    def dropped(self, group: Watched) -> None:
+        """Whoever is no member any more need not remember anything; the members that are left do."""
+        self._stored.get(group.name, {}).pop(group.node, None)
+
     def opened(self, group: Watched, recovered: Recovered | None) -> None:
         """Everything that the replica was told to be durable is there again."""
         stored = self._stored.setdefault(group.name, {}).get(group.node)

@@ -25,6 +25,10 @@ class Agreement:
         """It goes on after what its table holds."""
         self._applied[group.name, group.node] = group.replica.applied_lsn
 
+    def dropped(self, group: Watched) -> None:
+        """It leads nothing any more."""
+        self._leaders.get(group.name, {}).pop(group.node, None)
+
     def closed(self, node: str) -> None:
         """The node is down: it leads nothing."""
         for leaders in self._leaders.values():

@@ -21,6 +21,11 @@ class Watching:
         self.agreement.opened(group, recovered)
         self.durability.opened(group, recovered)
 
+    def dropped(self, group: Watched) -> None:
+        """A replica is gone for good."""
+        self.durability.dropped(group)
+        self.agreement.dropped(group)
+
     def stepped(self, group: Watched, event: Input, effects: list[Effect]) -> None:
         """A replica took an input."""
         self.durability.stepped(group, event, effects)
