@@ -13,7 +13,8 @@ from cluster.archive import framing
 from cluster.archive.damage import ChecksumWrong, Damage, ForeignEntry, ForeignGroup, Gap, ManifestWrong
 from cluster.replication.membership import Members
 from cluster.replication.messages import Entry
-from cluster.storage.records import Change, decode_change
+from cluster.storage import records
+from cluster.storage.records import Change
 from cluster.topology import key_hash
 
 FORMAT = 1
@@ -98,7 +99,7 @@ _manifest = msgspec.json.Decoder(Manifest)
 
 def change_of(entry: Entry) -> Change | None:
     """What an entry does to an item; None when it does nothing to any (a filled hole, a change of membership, a marker)."""
-    return decode_change(entry.payload) if entry.payload else None
+    return records.change_of(entry.payload)
 
 
 def changed_at(entry: Entry) -> float | None:

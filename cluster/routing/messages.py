@@ -63,6 +63,13 @@ class FleetNow(Said, frozen=True):
     nodes: tuple[tuple[str, str, bool, bool, int], ...]
 
 
+class Damaged(Said, frozen=True):
+    """A replica to its group's leader: the row stored at ``place`` here does not match its checksum."""
+
+    group: str
+    place: tuple[int, bytes, bytes]
+
+
 class MembersAre(Said, frozen=True):
     """A group's leader to autoadmin: these are the members since ``config_lsn``; repeated until the routes say so."""
 
@@ -137,6 +144,33 @@ class HostReplica(Said, frozen=True):
     config_lsn: int
 
 
+class WhatDigest(Said, frozen=True):
+    """What your items of ``group`` are as of the marker at ``lsn``; ``anew``: take the digest now, the log ends there.
+
+    Answered by :class:`DigestIs`.
+    """
+
+    group: str
+    lsn: int
+    anew: bool = False
+
+
+class WhatPrints(Said, frozen=True):
+    """The rows of one bucket of ``group`` after a position, as they are now. Answered by :class:`PrintsAre`."""
+
+    group: str
+    bucket: int
+    after: tuple[int, bytes, bytes] | None
+
+
+class WhatRow(Said, frozen=True):
+    """The row at ``place`` as it is stored, once everything up to ``at_least`` is applied. Answered by :class:`RowIs`."""
+
+    group: str
+    place: tuple[int, bytes, bytes]
+    at_least: int
+
+
 class WhatRoutes(Said, frozen=True):
     """All tables, unless the answerer's version is ``known``. Answered by :class:`Routes`."""
 
@@ -205,6 +239,46 @@ class SnapshotPart(Said, frozen=True):
     config: Config = Config()
 
 
+class Bucket(msgspec.Struct, frozen=True, array_like=True):
+    """A slice of the ring (``cluster.scrub.digest``): a digest over its rows in order, how many they are, and how many of them damaged."""
+
+    number: int
+    digest: bytes
+    rows: int
+    damaged: int
+
+
+class DigestIs(Said, frozen=True):
+    """The items of a group as of ``lsn``: the buckets that have rows, in order."""
+
+    lsn: int
+    buckets: tuple[Bucket, ...]
+
+
+class Print(msgspec.Struct, frozen=True, array_like=True):
+    """What tells whether two rows are the same, without their bodies; ``sound``: it matches its checksum and is in its place."""
+
+    hash: int
+    partition_key: bytes
+    sort_key: bytes
+    lsn: int
+    checksum: int
+    sound: bool
+
+
+class PrintsAre(Said, frozen=True):
+    """Rows of a bucket in order; ``more``: there are further ones."""
+
+    prints: tuple[Print, ...]
+    more: bool
+
+
+class RowIs(Said, frozen=True):
+    """The stored row, sound or not; None: there is none."""
+
+    row: Row | None
+
+
 class Routes(Said, frozen=True):
     """The catalogue at ``version``; ``tables`` is None when the asker knows this version already."""
 
@@ -241,6 +315,13 @@ Body = (
     | WriteItem
     | FetchSnapshot
     | HostReplica
+    | WhatDigest
+    | WhatPrints
+    | WhatRow
+    | DigestIs
+    | PrintsAre
+    | RowIs
+    | Damaged
     | Hosting
     | DropReplica
     | NodeReport

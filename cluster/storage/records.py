@@ -98,8 +98,15 @@ class GroupLog:
 
 
 _LENGTHS = struct.Struct(">QI")
+_WORD = 0xFFFF_FFFF_FFFF_FFFF
+"""A stored LSN may be anything once its bits have rotted."""
 _encoder = msgspec.msgpack.Encoder()
 _changes = msgspec.msgpack.Decoder(Change)
+_places = msgspec.msgpack.Decoder(tuple[int, bytes, bytes])
+# A payload that begins with 0xC1, which MessagePack never uses, is no Change but an order to the tables. One that is not known is
+# decoded like a change, and so refused: a replica that does not understand its log must not go on.
+SCRUB_MARKER = b"\xc1scrub"
+_ERASE = b"\xc1erase"
 
 
 def replay(records: Iterable[WalRecord]) -> dict[str, GroupLog]:
@@ -120,6 +127,29 @@ def decode_change(payload: bytes) -> Change:
     return _changes.decode(payload)
 
 
+def change_of(payload: bytes) -> Change | None:
+    """What the log says about an item by this entry; None when it says nothing of any (a filled hole, or an order to the tables)."""
+    return None if not payload or is_marker(payload) or payload.startswith(_ERASE) else decode_change(payload)
+
+
+def is_marker(payload: bytes) -> bool:
+    """Whether the entry asks every replica for a digest of its items as they are right behind it."""
+    return payload == SCRUB_MARKER
+
+
+def encode_erasure(place: tuple[int, bytes, bytes]) -> bytes:
+    """The payload that removes a stored row from a place where no item can be, so that the log never had one there."""
+    return _ERASE + _encoder.encode(place)
+
+
+def effect_of(payload: bytes) -> Change | None:
+    """What the entry makes of a table: its change, or the removal of a row that was never written."""
+    if not payload.startswith(_ERASE):
+        return change_of(payload)
+    hash_, partition_key, sort_key = _places.decode(payload[len(_ERASE) :])
+    return Change(hash_, partition_key, sort_key, None)
+
+
 def item_checksum(partition_key: bytes, sort_key: bytes, body: bytes, lsn: int) -> int:
     """CRC-32 over key, image and the LSN that wrote it, kept beside each stored item."""
-    return zlib.crc32(b"".join((_LENGTHS.pack(lsn, len(partition_key)), partition_key, sort_key, body)))
+    return zlib.crc32(b"".join((_LENGTHS.pack(lsn & _WORD, len(partition_key)), partition_key, sort_key, body)))

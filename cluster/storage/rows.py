@@ -29,7 +29,11 @@ _PAGE = "SELECT hash, pk, sk, lsn, checksum, body FROM items WHERE grp = ? AND (
 
 
 class CorruptItem(Exception):
-    """A stored item does not match its checksum."""
+    """A stored item, the one at ``place``, does not match its checksum."""
+
+    def __init__(self, place: Position) -> None:
+        super().__init__("a stored item does not match its checksum")
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def item(db: Any, number: int, hash_: int, key: ItemKey) -> bytes | None:
         return None
     checksum, lsn, body = row
     if item_checksum(pk, sk, body, lsn) != checksum:
-        raise CorruptItem("a stored item does not match its checksum")
+        raise CorruptItem((hash_, pk, sk))
     return body  # type: ignore[no-any-return]
 
 
@@ -103,6 +107,18 @@ def piece(db: Any, number: int, after: Position | None) -> tuple[tuple[Row, ...]
     return tuple(found), False
 
 
+def place_of(row: Row) -> Position:
+    """Where a row is stored."""
+    return row.hash, row.partition_key, row.sort_key
+
+
+def stored(db: Any, number: int, place: Position) -> Row | None:
+    """The row at a place as it is stored; not verified."""
+    hash_, pk, sk = place
+    row = db.execute(_GET, (number, hash_ - HALF_RING, pk, sk)).fetchone()
+    return None if row is None else Row(hash_, pk, sk, row[1], row[0], row[2])
+
+
 def sound(row: Row) -> bool:
     """Whether a row matches its checksum."""
     return item_checksum(row.partition_key, row.sort_key, row.body, row.lsn) == row.checksum
@@ -111,7 +127,7 @@ def sound(row: Row) -> bool:
 def verified(row: Row) -> Row:
     """The row; raises :class:`CorruptItem`."""
     if not sound(row):
-        raise CorruptItem("a stored item does not match its checksum")
+        raise CorruptItem(place_of(row))
     return row
 
 
@@ -130,7 +146,7 @@ def _page(rows: Iterator[tuple[int, bytes, bytes, int, int, bytes]], limit: int 
     for hash_, pk, sk, lsn, checksum, body in rows:
         if size >= PAGE_BYTES or (limit is not None and len(bodies) >= limit):
             return Page(tuple(bodies), more=True)
-        verified(Row(hash_, pk, sk, lsn, checksum, body))
+        verified(Row(hash_ + HALF_RING, pk, sk, lsn, checksum, body))
         bodies.append(body)
         size += len(body)
     return Page(tuple(bodies), more=False)

@@ -4,6 +4,7 @@ Changes go into an open transaction that is committed now and then: until then t
 group is committed together with its items, so that recovery knows from which LSN on the WAL is to be applied again.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from cluster.replication.membership import Config
 from cluster.replication.messages import Entry
 from cluster.routing.messages import Row
 from cluster.storage import rows as reading
-from cluster.storage.records import decode_change, item_checksum
+from cluster.storage.records import Change, effect_of, item_checksum
 from cluster.storage.rows import DAMAGE, HALF_RING, PAGE_BYTES, CorruptItem, Page, Position
 from cluster.storage.snapshot_reader import SnapshotReader
 from cluster.storage.table_file import FILE, TableDamaged, hosting, open_table
@@ -109,8 +110,8 @@ class ItemTable:
         for entry in entries:
             if entry.lsn <= applied:
                 continue
-            if entry.payload:
-                self._do(*_statement(number, entry))
+            if (change := effect_of(entry.payload)) is not None:
+                self._do(*_statement(number, entry.lsn, change))
             if entry.members is not None:
                 self.set_config(group, Config(entry.members, entry.lsn))
             applied = self._applied[group] = entry.lsn
@@ -252,6 +253,18 @@ class ItemTable:
         number = self._ids[group]
         return self._look(lambda db: reading.piece(db, number, after))
 
+    def stored(self, group: str, place: Position) -> Row | None:
+        """The row at a place as it is stored, sound or not."""
+        number = self._ids[group]
+        return self._look(lambda db: reading.stored(db, number, place))
+
+    def damaged_from(self, group: str, place: Position, count: int) -> tuple[Position, ...]:
+        """Of the row at ``place`` and about ``count`` rows after it, the places of those that do not match their checksums."""
+        number = self._ids[group]
+        found = self._look(lambda db: list(itertools.islice(reading.rows_after(db, number, place), count)))
+        here = self.stored(group, place)
+        return tuple(reading.place_of(row) for row in ([here] if here else []) + found if not reading.sound(row))
+
     def snapshot_reader(self) -> SnapshotReader:
         """Everything as of now, to be read in pieces beside the writer. Commits; raises apsw.Error when the disk refuses."""
         self.commit()
@@ -301,11 +314,10 @@ class ItemTable:
         return count
 
 
-def _statement(number: int, entry: Entry) -> _Statement:
-    """What an entry makes of the items of group ``number``."""
-    change = decode_change(entry.payload)
+def _statement(number: int, lsn: int, change: Change) -> _Statement:
+    """What a change makes of the items of group ``number``."""
     pk, sk, body = change.partition_key, change.sort_key, change.body
     place = (number, change.hash - HALF_RING, pk, sk)
     if body is None:
         return _DELETE, place
-    return _PUT, (*place, entry.lsn, item_checksum(pk, sk, body, entry.lsn), body)
+    return _PUT, (*place, lsn, item_checksum(pk, sk, body, lsn), body)

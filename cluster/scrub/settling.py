@@ -1,0 +1,86 @@
+"""Which row is right, when the replicas and the archive do not agree (pure).
+
+More than half of those that have something sound to say, and at least two of them, decide. When they are divided evenly, the side of
+the archive does: it was made from the log alone, so that what it shares with a replica to the bit was written once. One voice is
+never enough: a lost write cannot be told from an item that never was.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cluster.routing.messages import Row
+from cluster.scrub.digest import is_sound
+
+ARCHIVE = "archive"
+"""The voter that is no replica."""
+ENOUGH = 2
+
+
+class Seen(StrEnum):
+    """What a voter may have instead of a sound row."""
+
+    ABSENT = "absent"
+    DAMAGED = "damaged"
+
+
+Vote = Row | Seen
+
+
+class Verdict(StrEnum):
+    """What is to be done about a place."""
+
+    AGREED = "agreed"
+    """Nothing: the replicas hold the same."""
+    ARCHIVE_DIFFERS = "archive_differs"
+    """Nothing here: the replicas hold the same, but the archive makes another row."""
+    REWRITE = "rewrite"
+    ERASE = "erase"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The verdict, the row to write (only for REWRITE), and whose row is wrong, as far as is known."""
+
+    verdict: Verdict
+    row: Row | None = None
+    wrong: tuple[str, ...] = ()
+
+
+def vote_of(row: Row | None) -> Vote:
+    """What a voter that holds ``row`` says."""
+    if row is None:
+        return Seen.ABSENT
+    return row if is_sound(row) else Seen.DAMAGED
+
+
+def settle(votes: Mapping[str, Vote]) -> Settlement:
+    """Decide by the votes of the replicas (and of the archive, as :data:`ARCHIVE`), all as of the same LSN."""
+    replicas = {vote for name, vote in votes.items() if name != ARCHIVE}
+    if len(replicas) <= 1 and Seen.DAMAGED not in replicas:
+        return _all_alike(votes, replicas)
+    winner = _winner({name: vote for name, vote in votes.items() if vote is not Seen.DAMAGED})
+    if winner is None:
+        return Settlement(Verdict.UNDECIDED, None, tuple(sorted(n for n, v in votes.items() if v is Seen.DAMAGED)))
+    wrong = tuple(sorted(name for name, vote in votes.items() if vote != winner))
+    if isinstance(winner, Row):
+        return Settlement(Verdict.REWRITE, winner, wrong)
+    return Settlement(Verdict.ERASE, None, wrong)
+
+
+def _all_alike(votes: Mapping[str, Vote], replicas: set[Vote]) -> Settlement:
+    if ARCHIVE in votes and replicas and votes[ARCHIVE] not in replicas:
+        return Settlement(Verdict.ARCHIVE_DIFFERS, None, (ARCHIVE,))
+    return Settlement(Verdict.AGREED)
+
+
+def _winner(sound: Mapping[str, Vote]) -> Vote | None:
+    counts: dict[Vote, int] = {}
+    for vote in sound.values():
+        counts[vote] = counts.get(vote, 0) + 1
+    for vote, count in counts.items():
+        tie = count * 2 == len(sound) and sound.get(ARCHIVE) == vote
+        if count >= ENOUGH and (count * 2 > len(sound) or tie):
+            return vote
+    return None
