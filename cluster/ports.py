@@ -4,7 +4,6 @@ The front turns a DynamoDB request into these values and calls a :class:`Store`;
 right replica and answers or raises :class:`StoreError`. Items are DynamoDB attribute maps: ``{"pk": {"S": "a"}}``.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -109,24 +108,21 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     upper_inclusive: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Via:
+class Via(msgspec.Struct, frozen=True, kw_only=True):
     """Who answered: the storage node and the partition (for ``x-replica`` and ``x-partition``); None when nobody was reached."""
 
     node: str | None = None
     partition: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadAnswer:
+class ReadAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One item or None."""
 
     item: Item | None
     via: Via
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeAnswer:
+class RangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Items in key order (or reversed), at most 1 MB of them; ``more``: there are further ones after the last."""
 
     items: tuple[Item, ...]
@@ -134,8 +130,7 @@ class RangeAnswer:
     via: Via
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteAnswer:
+class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an acknowledged (replicated, fsynced) write."""
 
     result: WriteResult

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
+from prometheus_client import Counter
 
 from cluster.admission.buckets import Bucket, read_units, write_units
 from cluster.archive.budget import SPENT_REASON
@@ -43,6 +44,8 @@ class Requests:
     ) -> None:
         self._group, self._evaluate, self._node, self._clock = group, evaluate, node, clock
         self._locks = KeyLocks()
+        # Kept, because finding a child by its labels costs more than counting.
+        self._counters: dict[tuple[str, str], Counter] = {}
         self._reads = Bucket(group.table.read_units_per_partition)
         self._writes = Bucket(group.table.write_units_per_partition)
 
@@ -64,7 +67,11 @@ class Requests:
         return answer
 
     def _count(self, operation: str, outcome: str) -> None:
-        self._node.metrics.requests.labels(self._group.table.name, self._group.partition.id, operation, outcome).inc()
+        counter = self._counters.get((operation, outcome))
+        if counter is None:
+            labels = (self._group.table.name, self._group.partition.id, operation, outcome)
+            counter = self._counters[operation, outcome] = self._node.metrics.requests.labels(*labels)
+        counter.inc()
 
     def refuse(self, body: ReadItem | ReadRange | ReadPage | WriteItem) -> Refused:
         """An injected failure of the storage, counted as one."""

@@ -174,7 +174,7 @@ class Hub:
             pending.future.set_exception(NoAnswer(f"{pending.receiver} did not answer"))
 
     def _send(self, frame: Frame) -> None:
-        if self._hold(frame.sender, self._send, frame):
+        if self._held and self._hold(frame.sender, self._send, frame):
             return
         fate = self._paths.fate(frame.sender, frame.receiver) if self._paths else Fate()
         if fate.lost:
@@ -213,7 +213,7 @@ class Hub:
     # --- receiving ------------------------------------------------------------------------------------------------------
 
     def _arrive(self, frame: Frame) -> None:
-        if self._hold(frame.receiver, self._arrive, frame):
+        if self._held and self._hold(frame.receiver, self._arrive, frame):
             return
         if self._paths and self._paths.severed(frame.sender, frame.receiver):
             return

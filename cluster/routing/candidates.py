@@ -22,9 +22,13 @@ class Suspects:
         """``node`` has answered."""
         self.until.pop(node, None)
 
+    def suspected(self, node: str, at: float) -> bool:
+        """Whether ``node`` failed to answer a moment ago."""
+        return self.until.get(node, 0.0) > at
+
     def last(self, nodes: Iterable[str], at: float) -> list[str]:
         """``nodes`` in their order, those under suspicion at the end."""
-        return sorted(nodes, key=lambda node: self.until.get(node, 0.0) > at)
+        return sorted(nodes, key=lambda node: self.suspected(node, at))
 
 
 def for_leader(partition: Partition, leader: str | None, suspects: Suspects, at: float) -> list[str]:

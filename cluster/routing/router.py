@@ -222,26 +222,42 @@ class RouterBack:
         loop = asyncio.get_running_loop()
         started = loop.time()
         presumed = self._leaders.get(question.group)
-        nodes = for_leader(partition, presumed, self._suspects, started)
-        search = Search(nodes, started + self._patience * SEARCH_SHARE, [presumed] if presumed else [])
+        search: Search | None = None
+        if presumed is not None and presumed in partition.replicas and not self._suspects.suspected(presumed, started):
+            node: str | None = presumed  # nearly every request ends here, and needs no search
+        else:
+            search, node = self._search(partition, presumed, started), None
         while True:
-            node = search.next_node()
-            if node is None:
+            if search is not None and (node := search.next_node()) is None:
                 if not search.new_round(loop.time()):
                     break
                 await asyncio.sleep(ROUND_PAUSE_SECONDS)
                 continue
+            assert node is not None
             try:
                 answer = await self._one(node, partition, question, started + self._patience - loop.time())
             except NotAsked:
+                search = search or self._search(partition, presumed, started, asked=presumed)
                 continue
             if not isinstance(answer.body, NotLeader):
                 self._leaders[question.group] = node
                 self._forget(table, answer.body)
                 return answer
+            search = search or self._search(partition, presumed, started, asked=presumed)
             search.not_leader(node, answer.body.leader)
         via = Via(node=search.to_blame(), partition=partition.id)
         raise StoreError(ErrorKind.NO_LEADER, "no leader answers for the partition", via=via)
+
+    def _search(self, partition: Partition, presumed: str | None, at: float, *, asked: str | None = None) -> Search:
+        """A search for the leader, for a request that came at ``at``; ``asked``: who was asked already."""
+        search = Search(
+            for_leader(partition, presumed, self._suspects, at),
+            at + self._patience * SEARCH_SHARE,
+            [presumed] if presumed else [],
+        )
+        if asked is not None:
+            search.tried.add(asked)
+        return search
 
     async def _one(self, node: str, partition: Partition, question: Question, patience: float) -> _Answered:
         """Ask one node; raises NotAsked (certainly not done) or StoreError (perhaps done)."""
