@@ -47,11 +47,18 @@ class DatabaseFiles:
                 unneeded.unlink()
                 fsync_directory(path.parent)
         self.progress = progress or LogProgress()
-        if torn_mark(mark):
-            with contextlib.suppress(OSError):
-                fsync_file(self.log)
-                self.progress.durable = self.progress.frames
-                self.keep_mark()
+        with contextlib.suppress(OSError):
+            self._make_sound(torn_mark(mark))
+
+    def _make_sound(self, torn: bool) -> None:
+        """Cut off what was torn, and write a torn mark again: neither is to be met a second time beside some other trouble."""
+        if self.log.exists() and self.log.stat().st_size > self.progress.end:
+            os.truncate(self.log, self.progress.end)
+            fsync_file(self.log)
+        if torn:
+            fsync_file(self.log)
+            self.progress.durable = self.progress.frames
+            self.keep_mark()
 
     def admit(self) -> None:
         """Let SQLite write; raises apsw.FullError."""

@@ -86,6 +86,11 @@ class LogProgress:
         if salts == self.salts:
             self.durable = max(self.durable, frames)
 
+    @property
+    def end(self) -> int:
+        """Where the log's sound frames end, in bytes of its file."""
+        return LOG_HEADER_BYTES + self.frames * FRAME_BYTES
+
     def mark(self) -> bytes:
         """What must be durable before a checkpoint copies a page: the log's frames up to here are."""
         return _encoded_mark(self.salts, self.durable)
@@ -121,7 +126,7 @@ def inspect(log: bytes, mark: bytes | None) -> LogProgress | None:
     """
     marked = _marked(mark)
     if len(log) <= LOG_HEADER_BYTES:
-        if mark:
+        if mark and (marked is None or marked[1]):
             raise DatabaseDamaged("SQLite's log has vanished")
         return LogProgress()
     salts = log[16:24]

@@ -60,12 +60,20 @@ class MemoryDatabase:
                 del directory.files[f"{name}{suffix}"]
                 directory.sync()
         self.progress = progress or LogProgress()
-        if torn_mark(mark):
-            with contextlib.suppress(OSError):
-                self.sync("-wal")
-                self.progress.durable = self.progress.frames
-                self.keep_mark()
+        with contextlib.suppress(OSError):
+            self._make_sound(torn_mark(mark))
         self.vfs = _Vfs(f"memory-{next(_numbers)}", self)
+
+    def _make_sound(self, torn: bool) -> None:
+        """See ``cluster.storage.database_files``."""
+        if len(self._bytes("-wal") or b"") > self.progress.end:
+            self.step()
+            self.file("-wal").truncate(self.progress.end)
+            self.sync("-wal")
+        if torn:
+            self.sync("-wal")
+            self.progress.durable = self.progress.frames
+            self.keep_mark()
 
     def _bytes(self, suffix: str) -> bytes | None:
         file = self.directory.files.get(f"{self.name}{suffix}")
