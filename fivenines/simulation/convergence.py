@@ -4,6 +4,7 @@ import asyncio
 
 from cluster.group import HostedGroup
 from cluster.kept import Kept
+from cluster.replication.membership import storage
 from fivenines.simulation.clients import SLOTS, Client
 from fivenines.simulation.history import History, Kind, Operation, Outcome
 from fivenines.simulation.world import World
@@ -40,7 +41,7 @@ def _must_be_answered(world: World, operation: Operation) -> None:
 
 
 def _unlike(world: World) -> str | None:
-    """Why the region is not whole yet; None when every replica has a leader and holds what the others hold."""
+    """Why the region is not whole yet; None when every group has a leader and three members that hold the same items."""
     nodes = world.nodes()
     if len(nodes) < len(world.zone_of):
         return f"nodes are down: {sorted(set(world.zone_of) - set(nodes))}"
@@ -48,23 +49,33 @@ def _unlike(world: World) -> str | None:
     for node in nodes.values():
         for name, group in node.groups.items():
             groups.setdefault(name, []).append(group)
-    for name, replicas in groups.items():
-        if not any(group.leads() for group in replicas):
-            return f"{name} has no leader"
-        leader = next(group for group in replicas if group.leads())
-        members = [member.node for member in leader.replica.members if not member.log_only]
-        if len(members) < len(world.config.zones) or len(members) < len(leader.replica.members):
-            return f"{name} is not whole: {leader.replica.members}"
-        members_here = [group for group in replicas if group.node in members]
-        unwell = [group.node for group in members_here if not group.replica.votes or group.kept is not Kept.ITEMS]
-        if unwell:
-            return f"{name} has no vote or no items on {unwell}"
-        replicas = members_here
-        applied = {group.node: group.replica.applied_lsn for group in replicas}
-        if len(set(applied.values())) > 1:
-            return f"{name} is applied up to {applied}"
-        rows = {group.node: nodes[group.node].items.rows(name, None) for group in replicas}
-        first = next(iter(rows.values()))
-        if any(other != first for other in rows.values()):
-            return f"{name} has different items on its replicas: {rows}"
-    return None
+    problems = (_unwell(world, name, replicas) or _unequal(world, name, replicas) for name, replicas in groups.items())
+    return next((problem for problem in problems if problem), None)
+
+
+def _members(replicas: list[HostedGroup]) -> list[HostedGroup]:
+    """Those that the leader says belong to the group and hold items."""
+    leader = next(group for group in replicas if group.leads())
+    named = storage(leader.replica.members)
+    return [group for group in replicas if group.node in named]
+
+
+def _unwell(world: World, name: str, replicas: list[HostedGroup]) -> str | None:
+    leader = next((group for group in replicas if group.leads()), None)
+    if leader is None:
+        return f"{name} has no leader"
+    members = leader.replica.members
+    if not len(storage(members)) == len(members) == len(world.config.zones):
+        return f"{name} is not whole: {members}"
+    unwell = [g.node for g in _members(replicas) if not g.replica.votes or g.kept is not Kept.ITEMS]
+    return f"{name} has no vote or no items on {unwell}" if unwell else None
+
+
+def _unequal(world: World, name: str, replicas: list[HostedGroup]) -> str | None:
+    members = _members(replicas)
+    applied = {group.node: group.replica.applied_lsn for group in members}
+    if len(set(applied.values())) > 1:
+        return f"{name} is applied up to {applied}"
+    rows = {group.node: world.nodes()[group.node].items.rows(name, None) for group in members}
+    first = next(iter(rows.values()))
+    return f"{name} has different items: {rows}" if any(other != first for other in rows.values()) else None

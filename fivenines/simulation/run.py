@@ -2,19 +2,18 @@
 
 import asyncio
 import gc
-import logging
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from fivenines.simulation import convergence
 from fivenines.simulation.checkers.answers import judge
+from fivenines.simulation.checkers.verdict import Verdict
 from fivenines.simulation.clients import SLOTS, Client, Habits
 from fivenines.simulation.history import History, Kind, Operation, Outcome
-from fivenines.simulation.loop import VirtualLoop
 from fivenines.simulation.nemesis import Ground, Strike, plan
 from fivenines.simulation.network import Weather
+from fivenines.simulation.stage import Stage, act
 from fivenines.simulation.strikes import Striker
 from fivenines.simulation.tally import Report
 from fivenines.simulation.trace import Trace
@@ -59,98 +58,61 @@ def options(seed: int) -> Options:
 def run(seed: int, *, keeps_trace: bool = False) -> Report:
     """Live through one seed. Nothing that is real time, or chance from elsewhere, has a part in it but ``cpu_seconds``."""
     began = time.process_time()
-    gc.disable()  # a collection in the middle would end abandoned generators at a time of its own choosing
-    trace = Trace(keeps=keeps_trace)
     report = Report(seed)
-    log = _Log(trace)
-    logger = logging.getLogger("cluster")
-    before = logger.level, logger.propagate
-    logger.addHandler(log)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            log.now = runner.get_loop().time
-            runner.run(_live(seed, options(seed), trace, report, log))
-    finally:
-        logger.removeHandler(log)
-        logger.level, logger.propagate = before
-        gc.enable()
-        gc.collect()
+    stage = Stage(Trace(keeps=keeps_trace), Verdict())
+    act(stage, lambda: _live(seed, options(seed), stage, report))
+    gc.collect()
     report.cpu_seconds = time.process_time() - began
     return report
 
 
-async def _live(seed: int, chosen: Options, trace: Trace, report: Report, log: "_Log") -> None:
+async def _live(seed: int, chosen: Options, stage: Stage, report: Report) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    world = World(seed, chosen.size, trace)
-    log.world = world
-    loop.set_exception_handler(log.unhandled)
+    calm_at, ends_at = began + WARM_UP_SECONDS + FAULTY_SECONDS, began + RUN_SECONDS
+    world = World(seed, chosen.size, stage)
     world.network.weather = chosen.weather
     await world.start()
     history = History()
-    ends = began + RUN_SECONDS
-    clients = [
-        Client(
-            f"c{number}",
-            region=world,
-            zones=(*world.config.zones[number % 3 :], *world.config.zones[: number % 3]),
-            table=TABLE,
-            habits=chosen.habits,
-            history=history,
-            draw=world.draw(f"client {number}"),
-            trace=trace,
-        )
-        for number in range(chosen.habits.clients)
-    ]
+    clients = _clients(world, chosen.habits, history)
     await asyncio.sleep(began + WARM_UP_SECONDS - loop.time())
-    lives = [asyncio.create_task(client.run(ends)) for client in clients]
+    lives = [asyncio.create_task(client.run(ends_at)) for client in clients]
     striker = Striker(world)
     striker.schedule(chosen.strikes, began)
-    calm_at = began + WARM_UP_SECONDS + FAULTY_SECONDS
-    while loop.time() < calm_at and not world.verdict.broken:
+    while loop.time() < calm_at and not stage.verdict.broken:
         await asyncio.sleep(min(1.0, calm_at - loop.time()))
-    if not world.verdict.broken:
+    if not stage.verdict.broken:
         await striker.over()
         world.network.weather = Weather()
         world.note("calm", "no more faults")
         await asyncio.gather(*lives)
         await convergence.judge(world, history, clients[0], keys=chosen.habits.keys, calm_at=calm_at)
-    judge(history, SLOTS, world.verdict, loop.time())
-    report.broken = world.verdict.broken
+    judge(history, SLOTS, stage.verdict, loop.time())
+    report.broken = stage.verdict.broken
     report.elections = world.watch.agreement.elections
     report.seconds = loop.time() - began
     report.operations.update(_outcome(operation) for operation in history.operations)
     report.strikes.update(strike.trouble.value for strike in chosen.strikes)
-    report.events = trace.counts
+    report.events = stage.trace.counts
     # What follows is the loop's own end, which cancels tasks in no order.
-    report.digest, report.lines = trace.digest, list(trace.lines)
+    report.digest, report.lines = stage.trace.digest, list(stage.trace.lines)
+
+
+def _clients(world: World, habits: Habits, history: History) -> list[Client]:
+    return [
+        Client(
+            f"c{number}",
+            region=world,
+            zones=(*world.config.zones[number % 3 :], *world.config.zones[: number % 3]),
+            table=TABLE,
+            habits=habits,
+            history=history,
+            draw=world.draw(f"client {number}"),
+            trace=world.trace,
+        )
+        for number in range(habits.clients)
+    ]
 
 
 def _outcome(operation: Operation) -> str:
     return (Outcome.OK if operation.outcome is Outcome.CONDITION_FALSE else operation.outcome).value
-
-
-class _Log(logging.Handler):
-    """The store's own log goes into the trace; an error in it is a broken promise."""
-
-    def __init__(self, trace: Trace) -> None:
-        super().__init__()
-        self._trace = trace
-        self.world: World | None = None
-        self.now: Callable[[], float] = float
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line of the log."""
-        text = record.getMessage()
-        self._trace.note(self.now(), record.levelname.lower(), text)
-        if record.levelno >= logging.ERROR and self.world is not None:
-            cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
-            self.world.verdict.breaks("no_errors_in_the_log", self.now(), f"{text}{cause}")
-
-    def unhandled(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """A callback or a task has failed and nobody was there to hear it."""
-        if self.world is not None:
-            problem = context.get("exception") or context.get("message")
-            self.world.verdict.breaks("no_errors_in_the_log", self.now(), f"unhandled: {problem!r}")

@@ -17,12 +17,11 @@ from cluster.replication.timing import Timing
 from cluster.routing.router import RouterBack
 from cluster.topology import build
 from cluster.transport import Hub
-from fivenines.simulation.checkers.verdict import Verdict
 from fivenines.simulation.checkers.watching import Watching
 from fivenines.simulation.clocks import RATE_BOUND, DriftingClock
 from fivenines.simulation.disk import SimulatedDisk, SimulatedWorker
 from fivenines.simulation.network import Network
-from fivenines.simulation.trace import Trace
+from fivenines.simulation.stage import Stage
 from fivenines.simulation.zone import SimulatedZone
 
 WALL_CLOCK_EPOCH = 1_800_000_000.0
@@ -56,17 +55,16 @@ def configuration(size: Size) -> ClusterConfig:
 class World:
     """Everything there is in a run. Made inside a virtual loop."""
 
-    def __init__(self, seed: int, size: Size, trace: Trace) -> None:
-        self._seed, self.trace = seed, trace
+    def __init__(self, seed: int, size: Size, stage: Stage) -> None:
+        self._seed, self.trace, self.verdict = seed, stage.trace, stage.verdict
         self._loop = asyncio.get_running_loop()
         self.config = configuration(size)
         self.topology = build(self.config, single=False)
         self.zone_of = {node.name: node.zone for node in self.topology.nodes}
-        self.verdict = Verdict()
         self.watch = Watching(self.verdict, self._loop.time, self.zone_of)
         everything = {component: zone.name for zone in self.topology.zones for component in zone.components}
         self.faults = FaultSet(everything, clock=self.wall_clock, chance=self.draw("chance").random)
-        self.network = Network(self.config.zones, self.draw("network"), trace)
+        self.network = Network(self.config.zones, self.draw("network"), self.trace)
         clocks = self.draw("clocks")
         self.clocks = {name: self._new_clock(clocks) for name in self.zone_of}
         self.disks = {name: SimulatedDisk(name, self.faults, self.draw(f"disk {name}")) for name in self.zone_of}
