@@ -133,6 +133,8 @@ class NodeArchive:
         )
 
     def _sources(self) -> list[HostedSource]:
+        for gone in self._older.keys() - self._groups.keys():
+            del self._older[gone]
         return [HostedSource(hosted, self._older.get(name, Log()), self._rows) for name, hosted in self._groups.items()]
 
     def recovered(self, group: str, entries: Mapping[int, Entry], *, upto: int, after: int) -> None:
