@@ -26,6 +26,8 @@ LOOK_SECONDS = 0.25
 TELL_SECONDS = 1.0
 """autoadmin is told the members so often, until the routes say what was told."""
 HOST_SECONDS = 2.0
+AGAIN_SECONDS = 2.0
+"""What was tried in vain is tried again after so long."""
 REFUSED_SECONDS = 5.0
 """A node that would not take a replica is not asked again for so long."""
 FLEET_SECONDS = 10.0
@@ -41,6 +43,8 @@ class _Memory:
     degraded_since: float | None = None
     told_at: float = float("-inf")
     state: GroupState = GroupState.HEALTHY
+    action: healing.Action | None = None
+    acted_at: float = float("-inf")
 
 
 class Healer:
@@ -122,7 +126,8 @@ class Healer:
             patience=self._patience,
         )
         action = healing.decide(situation)
-        if action is not None:
+        if action is not None and (action != memory.action or at - memory.acted_at > AGAIN_SECONDS):
+            memory.action, memory.acted_at = action, at
             logger.info("%s heals %s: %s", self._node, group.name, action)
             task = asyncio.get_running_loop().create_task(self._carry_out(group, memory, action))
             self._busy[group.name] = task

@@ -185,9 +185,30 @@ def _about_members(s: Situation, gone: list[str]) -> Action | None:
         return Change(without_member(members, spare.node), "one log replica too many")
     if len(_with_items(members)) >= COPIES:
         return None
+    return _grown_up(s) or _rebuilt(s, learning)
+
+
+def _grown_up(s: Situation) -> Action | None:
+    """A log replica that holds the items by now becomes a storage replica."""
+    for member in s.health.members:
+        if member.log_only and member.node in s.health.peers and s.health.peers[member.node].holds_items:
+            grown = Member(member.node, member.zone)
+            return Change(with_member(s.health.members, grown, s.zones), "the log replica holds the items")
+    return None
+
+
+def _rebuilt(s: Situation, learning: Sequence[Member]) -> Action | None:
+    """A storage replica on another node; if there is none, on that of a log replica in a zone without items."""
     if learning or s.lacking_seconds < s.patience.rebuild_after_seconds:
         return None
-    return _new_member(s, _with_items(members), log_only=False, reason="a storage replica is missing")
+    action = _new_member(s, _with_items(s.health.members), log_only=False, reason="a storage replica is missing")
+    if action is not None:
+        return action
+    taken = {member.zone for member in _with_items(s.health.members)}
+    for member in s.health.members:
+        if member.log_only and member.node in s.fleet and member.zone not in taken:
+            return Teach(Member(member.node, member.zone), "no other node can hold the items")
+    return None
 
 
 def _new_member(s: Situation, well: Sequence[Member], *, log_only: bool, reason: str) -> Action | None:

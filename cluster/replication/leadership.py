@@ -32,8 +32,8 @@ class Progress:
     rewound_at: float = NEVER
     offered_at: float = NEVER
     """When it was last told to fetch a snapshot."""
-    holds_items: bool = True
-    """It could lead."""
+    holds_items: bool = False
+    """It has said that it could lead."""
     lost: bool = False
     """It says that it has lost its past: it does not vote."""
 

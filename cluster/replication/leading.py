@@ -82,7 +82,11 @@ def lead_on(s: State, at: float) -> None:
         _heartbeat(s, lead, at)
         _consider_return(s, lead, at)
     if lead.handover is not None and at >= lead.handover.deadline:
-        lead.handover = None
+        if lead.handover.successor == s.node:
+            # Without those that obey a higher ballot nothing may ever commit, in two zones: do not wait for it.
+            resign(s, "ballot_outdated", s.node, at)
+        else:
+            lead.handover = None
 
 
 def _heartbeat(s: State, lead: Leadership, at: float) -> None:

@@ -52,9 +52,13 @@ def storage(members: Members) -> tuple[str, ...]:
 
 
 def differ_by_one(before: Members, after: Members) -> bool:
-    """Whether exactly one member was added or removed, and there is still one that can lead."""
+    """Whether exactly one member was added or removed, or a log replica became a storage replica; and one is left that can lead.
+
+    What a member keeps beside the log makes no difference to quorums.
+    """
     old, new = set(before), set(after)
-    return len(old ^ new) == 1 and len(set(names(after))) == len(after) and bool(storage(after))
+    other_kind = len(old ^ new) == 2 and set(names(before)) == set(names(after))  # noqa: PLR2004 (the same one before and after)
+    return (other_kind or len(old ^ new) == 1) and len(set(names(after))) == len(after) and bool(storage(after))
 
 
 def chosen(stored: Mapping[str, int], members: Members, zone_of: Mapping[str, str]) -> int:
