@@ -126,7 +126,7 @@ def inspect(log: bytes, mark: bytes | None) -> LogProgress | None:
     """
     marked = _marked(mark)
     if len(log) <= LOG_HEADER_BYTES:
-        if mark and (marked is None or marked[1]):
+        if marked is not None and marked[1]:
             raise DatabaseDamaged("SQLite's log has vanished")
         return LogProgress()
     salts = log[16:24]
@@ -289,8 +289,8 @@ class LogLayer:
             self._start, self._header = offset, data
             return
         if len(data) != PAGE_BYTES:
-            if self.progress.salts:
-                self.keep_mark(mark_of_new_log(data))
+            # Always: whatever mark there is, it must not be taken for one of the frames that follow.
+            self.keep_mark(mark_of_new_log(data))
             self.raw_write(data, offset)
             self.progress.salts, self.progress.frames, self.progress.durable = data[16:24], 0, 0
             return
