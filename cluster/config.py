@@ -82,6 +82,20 @@ class HealingConfig(Frozen):
     )
 
 
+class ScrubConfig(Frozen):
+    """How often the replicas of a group, and its archive, are compared row by row, and a node's pages are looked at."""
+
+    every_seconds: float = Field(60.0, gt=0, description="each group is scrubbed so often")
+    reference_every: int = Field(
+        10,
+        ge=1,
+        description="every so many scrubs of a group compare with the archive as well, which reads it from its last snapshot on",
+    )
+    pages_every_seconds: float = Field(
+        300.0, gt=0, description="every page of a node's item table is looked at so often"
+    )
+
+
 class ClusterConfig(Frozen):
     """One region: zones, routers, storage nodes, names, tables."""
 
@@ -117,3 +131,4 @@ class ClusterConfig(Frozen):
     timing: TimingConfig = TimingConfig()
     healing: HealingConfig = HealingConfig()
     archive: ArchiveConfig = ArchiveConfig()
+    scrub: ScrubConfig = ScrubConfig()

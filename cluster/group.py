@@ -5,7 +5,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cluster.kept import Kept
 from cluster.metrics import GroupView, NodeMetrics
@@ -40,9 +40,12 @@ from cluster.routing.messages import (
     WriteItem,
 )
 from cluster.storage.group_commit import GroupCommit
-from cluster.storage.records import WalRecord
+from cluster.storage.records import WalRecord, is_marker, split_at_markers
 from cluster.storage.table import ItemTable, TableDamaged
 from cluster.watch import Watch
+
+if TYPE_CHECKING:
+    from cluster.scrub.scrub import Scrub
 
 logger = logging.getLogger("cluster")
 
@@ -57,6 +60,7 @@ class Surroundings(Protocol):
     items: ItemTable
     log: GroupCommit
     metrics: NodeMetrics
+    scrub: "Scrub"
 
     def send(self, to: str, group: str, message: PeerMessage) -> None:
         """Pass a message to the replica of ``group`` on another node."""
@@ -170,7 +174,10 @@ class HostedGroup:
 
     def _keep(self, entries: tuple[Entry, ...]) -> None:
         if self.kept is Kept.ITEMS:
-            self._node.items.apply(self.name, entries)
+            for part in split_at_markers(entries):
+                self._node.items.apply(self.name, part)
+                if is_marker(part[-1].payload):
+                    self._node.scrub.marked(self.name, part[-1].lsn)
         elif self.kept is Kept.LOG:
             self._node.items.follow(self.name, entries)
 

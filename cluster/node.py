@@ -30,6 +30,7 @@ from cluster.replication.messages import HandOver, NeedSnapshot, PeerMessage
 from cluster.replication.timing import Timing
 from cluster.routing.messages import (
     Body,
+    Damaged,
     DropReplica,
     FetchSnapshot,
     FleetNow,
@@ -46,9 +47,14 @@ from cluster.routing.messages import (
     RoutesChanged,
     Row,
     SnapshotPart,
+    WhatDigest,
+    WhatPrints,
     WhatRoutes,
+    WhatRow,
     WriteItem,
 )
+from cluster.scrub.schedule import ScrubSettings
+from cluster.scrub.scrub import Scrub
 from cluster.storage.group_commit import GroupCommit
 from cluster.storage.records import GroupLog, replay
 from cluster.storage.table import CorruptItem, ItemTable, TableDamaged
@@ -79,6 +85,7 @@ class NodeSettings:
     nodes: tuple[str, ...]
     """All storage nodes of the region: where replicas may go."""
     patience: Patience
+    scrub: ScrubSettings = dataclasses.field(default_factory=ScrubSettings)
 
 
 class StorageNode:
@@ -124,6 +131,9 @@ class StorageNode:
         )
         self.groups = self.replicas.groups
         self.archive = self._make_archive(archive) if archive else None
+        self.scrub = Scrub(
+            self, settings.scrub, hub=hub, groups=self.groups, archive=self.archive, clock=clock, resting=lambda: self.paused
+        )  # fmt: skip
         self.replicas.recover(settings.catalogue)
         self._house = Housekeeping(
             settings.name, items=self.items, log=self.log, keeping=self.keeping, groups=self.groups,
@@ -175,7 +185,7 @@ class StorageNode:
                 for work in (
                     self.log.run, self._tick, self._keep_hosting, self.keeping.fall,
                     self._house.run,
-                    self._keep_reporting, self.autoadmin.run, self._heal,
+                    self._keep_reporting, self.autoadmin.run, self._heal, self.scrub.run,
                 ):  # fmt: skip
                     tasks.create_task(work())
                 if self.archive is not None:
@@ -233,6 +243,8 @@ class StorageNode:
             self.autoadmin.reported(body)
         elif isinstance(body, MembersAre):
             self.autoadmin.told(body)
+        elif isinstance(body, Damaged):
+            self.scrub.told(body)
         elif isinstance(body, DropReplica):
             self.keeping.attempt(partial(self.replicas.dropped, body))
 
@@ -241,6 +253,7 @@ class StorageNode:
         try:
             return await self._answer(body, deadline)
         except CorruptItem as error:
+            self.scrub.met(getattr(body, "group", catalogue.GROUP), error)
             return Refused(ErrorKind.CORRUPT, str(error))
         except TableDamaged as error:
             self.condemn(str(error))
@@ -251,6 +264,8 @@ class StorageNode:
             return self._routes(body.known)
         if isinstance(body, HostReplica):
             return await self.replicas.host(body)
+        if isinstance(body, WhatDigest | WhatPrints | WhatRow):
+            return await self.scrub.answer(body, deadline)
         if not isinstance(body, ReadItem | ReadRange | ReadPage | WriteItem | FetchSnapshot):
             return Refused(ErrorKind.INTERNAL, "not a question for a storage node")
         group = self.groups.get(body.group)

@@ -26,6 +26,7 @@ from cluster.ports import Evaluate
 from cluster.replication.timing import Timing
 from cluster.routing.memds import MemDs
 from cluster.routing.router import RouterBack
+from cluster.scrub.schedule import GroupScrub, ScrubSettings
 from cluster.topology import Node, Router, Topology, Zone
 from cluster.transport import Hub
 from cluster.worker import ThreadWorker
@@ -90,6 +91,7 @@ class ZoneProcess:
                 dead_after_seconds=self._config.healing.dead_after_seconds,
                 rebuild_after_seconds=self._config.healing.rebuild_after_seconds,
             ),
+            scrub=ScrubSettings(**self._config.scrub.model_dump()),
         )
         return StorageNode(
             settings,
@@ -175,11 +177,25 @@ class ZoneProcess:
             },
         }
 
+    def scrubs(self) -> dict[str, Any]:
+        """For ``GET /scrub``: the last scrub of each group that is led in this zone."""
+        found: dict[str, GroupScrub] = {}
+        for node in self.components.nodes().values():
+            found |= node.scrub.views()
+        return _shown(found)
+
+    async def scrub(self) -> dict[str, Any]:
+        """For ``POST /scrub``: all of them once more, now."""
+        found: dict[str, GroupScrub] = {}
+        for node in self.components.nodes().values():
+            found |= await node.scrub.now()
+        return _shown(found)
+
     # --- running --------------------------------------------------------------------------------------------------------
 
     async def run(self, ready: asyncio.Event | None = None) -> None:
         """Until cancelled; ``ready`` is set when the zone can serve everything for the first time."""
-        admin = ZoneAdmin(self.faults, self.actions, self.unready, self.state)
+        admin = ZoneAdmin(self.faults, self.actions, self.unready, self.state, self.scrubs, self.scrub)
         token = _secret(self._config.admin_token_file) or None
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(listening(admin.app(token), self.zone.admin))
@@ -214,6 +230,11 @@ class ZoneProcess:
             await asyncio.sleep(READY_LOOK_SECONDS)
         logger.info("%s is ready", self.zone.name)
         ready.set()
+
+
+def _shown(scrubs: dict[str, GroupScrub]) -> dict[str, Any]:
+    groups = {name: {**dataclasses.asdict(scrub), "clean": scrub.clean} for name, scrub in sorted(scrubs.items())}
+    return {"groups": groups}
 
 
 def _secret(path: Path | None) -> str:

@@ -35,6 +35,11 @@ from cluster.topology import key_hash
 if TYPE_CHECKING:
     from cluster.group import HostedGroup, Surroundings
 
+ANSWER_SECONDS = 0.1
+"""So long before nobody waits any more, a read that waits for a damaged item gives up."""
+MENDED_ROWS = 100
+"""A read of many items has as many rows looked at, and mended, at once."""
+
 
 class Requests:
     """Of one hosted replica."""
@@ -43,7 +48,8 @@ class Requests:
         self, group: "HostedGroup", *, evaluate: Evaluate, node: "Surroundings", clock: Callable[[], float]
     ) -> None:
         self._group, self._evaluate, self._node, self._clock = group, evaluate, node, clock
-        self._locks = KeyLocks()
+        self.locks = KeyLocks()
+        """Held by whoever writes a key, or mends it."""
         # Kept, because finding a child by its labels costs more than counting.
         self._counters: dict[tuple[str, str], Counter] = {}
         self._reads = Bucket(group.table.read_units_per_partition)
@@ -52,11 +58,13 @@ class Requests:
     async def answer(self, body: ReadItem | ReadRange | ReadPage | WriteItem, deadline: float) -> Body:
         """Answer a router, and count it. ``deadline``: on the loop's clock; after it nobody listens any more."""
         try:
-            answer = await self._write(body, deadline) if isinstance(body, WriteItem) else self._read(body)
-        except (CorruptItem, TableDamaged) as error:
+            try:
+                answer = await self._write(body, deadline) if isinstance(body, WriteItem) else self._read(body)
+            except CorruptItem as error:
+                answer = await self._despite(error, body, deadline)
+        except TableDamaged as error:
             self._node.metrics.corrupt.inc()
-            if isinstance(error, TableDamaged):
-                self._node.condemn(str(error))
+            self._node.condemn(str(error))
             answer = Refused(ErrorKind.CORRUPT, str(error))
         except StoreError as error:
             answer = Refused(error.kind, str(error))
@@ -95,6 +103,27 @@ class Requests:
         self._reads.take(read_units(size, strong=body.strong))
         return answer
 
+    async def _despite(
+        self, error: CorruptItem, body: ReadItem | ReadRange | ReadPage | WriteItem, deadline: float
+    ) -> Body:
+        """A damaged item was met: never served. The leader mends it, and reads again; a follower lets it be mended."""
+        group, items = self._group, self._node.items
+        while True:
+            self._node.metrics.corrupt.inc()
+            refused = Refused(ErrorKind.CORRUPT, str(error))
+            if isinstance(body, WriteItem) or not group.leads():
+                self._node.scrub.met(group.name, error)
+                return refused
+            near = 1 if isinstance(body, ReadItem) else MENDED_ROWS
+            places = items.damaged_from(group.name, error.place, near)
+            until = deadline - ANSWER_SECONDS
+            if not await self._node.scrub.mended(group, places, until) or asyncio.get_running_loop().time() > until:
+                return refused
+            try:
+                return self._read(body)
+            except CorruptItem as another:
+                error = another
+
     def _look(self, body: ReadItem | ReadRange | ReadPage) -> tuple[Body, int]:
         items = self._node.items
         if isinstance(body, ReadItem):
@@ -118,7 +147,7 @@ class Requests:
     async def _write(self, body: WriteItem, deadline: float) -> Body:
         # The lock is kept until the proposal is decided, also when nobody waits for the answer any more: otherwise the
         # next write of this key would be evaluated against an item that is about to change.
-        async with self._locks.held(body.key):
+        async with self.locks.held(body.key):
             if asyncio.get_running_loop().time() > deadline:
                 return Refused(ErrorKind.TIMEOUT, "the write waited too long for its turn and was not made")
             if not self._group.leads():
@@ -129,6 +158,13 @@ class Requests:
                 return Refused(ErrorKind.UNAVAILABLE, SPENT_REASON)
             if not self._writes.admits(self._clock()):
                 return Refused(ErrorKind.THROTTLED, "the partition's write units are used up")
+            try:
+                return await self._replicate(body)
+            except CorruptItem as error:
+                if not await self._node.scrub.mended_held(self._group, error.place):
+                    raise
+            if asyncio.get_running_loop().time() > deadline or not self._group.leads():
+                return Refused(ErrorKind.TIMEOUT, "the item had to be mended first, and the write was not made")
             return await self._replicate(body)
 
     async def _replicate(self, body: WriteItem) -> Body:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from cluster.archive import budget
 from cluster.archive.agent import ArchiveAgent, ArchiveView, Counts
 from cluster.archive.decision import Limits
+from cluster.archive.reading import rebuild
+from cluster.archive.reference import Reference, Until
 from cluster.archive.segment import Place
 from cluster.archive.snapshots import Snapshots
-from cluster.archive.store import ObjectStore
+from cluster.archive.store import ArchiveUnavailable, ObjectStore
 from cluster.config import ArchiveConfig
 from cluster.ports import Partition, Table
 from cluster.replication.log import Log
@@ -18,6 +20,7 @@ from cluster.replication.replica import Replica
 from cluster.routing.messages import Row
 from cluster.worker import Worker
 
+T = TypeVar("T")
 Rows = Callable[[str], tuple[int, tuple[Row, ...]] | None]
 """All rows of a group here, and the LSN they are as of; None when there are none (a log replica)."""
 
@@ -111,7 +114,7 @@ class NodeArchive:
         config = archive.config
         self._groups, self._rows, self._wal_bytes, self._budget = groups, rows, wal_bytes, config.wal_budget_bytes
         self._older: dict[str, Log] = {}
-        self._worker = archive.worker
+        self._worker, self._store, self._stalled = archive.worker, archive.store, stalled
         self._agent = ArchiveAgent(
             node,
             store=archive.store,
@@ -173,6 +176,27 @@ class NodeArchive:
     def views(self) -> Iterable[ArchiveView]:
         """Every replica here, for metrics and people."""
         return self._agent.views()
+
+    async def reference(self, group: str, lsn: int) -> Reference:
+        """The rows of a group hosted here as of ``lsn``, from the archive, and above it from the log here.
+
+        Raises :class:`~cluster.archive.damage.Damage` and :class:`ArchiveUnavailable`.
+        """
+        if self._stalled():
+            raise ArchiveUnavailable("a fault keeps the archive away")
+        until = Until(lsn=lsn)
+        found = await rebuild(self._store, group, self._worker, until)
+        if found.lsn < lsn:
+            source = HostedSource(self._groups[group], self._older.get(group, Log()), self._rows)
+            entries = source.between(found.lsn + 1, lsn)
+            if not entries or (entries[0].lsn, entries[-1].lsn) != (found.lsn + 1, lsn):
+                raise ArchiveUnavailable(f"it ends at LSN {found.lsn}, and the log here does not go on from there")
+            await self._worker.run(lambda: found.fold(entries, until))
+        return found
+
+    async def in_worker(self, work: Callable[[], T]) -> T:
+        """Do other work that takes long beside the event loop, in turn."""
+        return await self._worker.run(work)
 
     async def run(self) -> None:
         """Archive until cancelled."""

@@ -1,9 +1,9 @@
-"""The admin API of a zone process: is it ready, what is its state, which faults are in force (shell)."""
+"""The admin API of a zone process: is it ready, what is its state, which faults are in force, what scrub finds (shell)."""
 
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -26,18 +26,25 @@ class FaultOrder(BaseModel):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ZoneAdmin:
-    """``unready``: why the zone is not ready, or None; ``state``: what ``GET /state`` shows."""
+    """``unready``: why the zone is not ready, or None; ``state``, ``scrubs``: what ``GET /state``, ``GET /scrub`` show.
+
+    ``scrub`` scrubs everything that is led here, and says what it has found.
+    """
 
     faults: FaultSet
     actions: FaultActions
     unready: Callable[[], str | None]
     state: Callable[[], dict[str, Any]]
+    scrubs: Callable[[], dict[str, Any]]
+    scrub: Callable[[], Awaitable[dict[str, Any]]]
 
     def app(self, token: str | None) -> web.Application:
         """The application to serve."""
         app = web.Application(middlewares=[bearer(token)], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/ready", self._ready)
         app.router.add_get("/state", self._state)
+        app.router.add_get("/scrub", self._scrubs)
+        app.router.add_post("/scrub", self._scrub)
         app.router.add_get("/faults", self._list)
         app.router.add_post("/faults", self._add)
         app.router.add_delete("/faults/{id}", self._remove)
@@ -49,6 +56,12 @@ class ZoneAdmin:
 
     async def _state(self, _request: web.Request) -> web.Response:
         return web.json_response(self.state())
+
+    async def _scrubs(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.scrubs())
+
+    async def _scrub(self, _request: web.Request) -> web.Response:
+        return web.json_response(await self.scrub())
 
     async def _list(self, _request: web.Request) -> web.Response:
         faults = self.faults.installed().items()

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -135,6 +135,15 @@ def change_of(payload: bytes) -> Change | None:
 def is_marker(payload: bytes) -> bool:
     """Whether the entry asks every replica for a digest of its items as they are right behind it."""
     return payload == SCRUB_MARKER
+
+
+def split_at_markers(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """The entries in pieces of which each ends with a marker, but perhaps the last."""
+    start = 0
+    for index, entry in enumerate(entries, start=1):
+        if is_marker(entry.payload) or index == len(entries):
+            yield entries[start:index]
+            start = index
 
 
 def encode_erasure(place: tuple[int, bytes, bytes]) -> bytes:
