@@ -369,8 +369,9 @@ class StorageNode:
         # A zone's catalogue may be behind what this node has acted upon: an old list must not drop a new table.
         if version < self.items.fact("routes_version"):
             return
-        self.replicas.take_routes(tables)
+        # Written down before anything is hosted: after a power-off, no older list may drop what was hosted by this one.
         self.items.set_fact("routes_version", version)
+        self.replicas.take_routes(tables)
         self._routes_version = version
 
     # --- snapshots ------------------------------------------------------------------------------------------------------
