@@ -24,7 +24,7 @@ class Striker:
         self._world = world
         self._numbers = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
-        self._begin: dict[Trouble, Callable[[Strike], Awaitable[End]]] = {
+        self._beginnings: dict[Trouble, Callable[[Strike], Awaitable[End]]] = {
             Trouble.CRASH: lambda strike: self._down(strike, crash=True),
             Trouble.CRASH_IN_FSYNC: self._crash_in_fsync,
             Trouble.STOP: lambda strike: self._down(strike, crash=False),
@@ -49,9 +49,13 @@ class Striker:
         """Wait until all is taken back."""
         await asyncio.gather(*self._tasks)
 
+    async def begin(self, strike: Strike) -> End:
+        """Let the fault begin now; what takes it back."""
+        return await self._beginnings.get(strike.trouble, self._install)(strike)
+
     async def _live(self, strike: Strike) -> None:
         self._world.note("strike", str(strike))
-        end = await self._begin.get(strike.trouble, self._install)(strike)
+        end = await self.begin(strike)
         await asyncio.sleep(strike.seconds)
         self._world.note("relief", str(strike))
         await end()

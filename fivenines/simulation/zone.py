@@ -96,6 +96,9 @@ class SimulatedZone:
         try:
             return await task
         except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is not None and caller.cancelling():
+                raise
             raise ConnectionError(f"{self.zone.name} has fallen") from None
         finally:
             self._calls.pop(task, None)
