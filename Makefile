@@ -5,8 +5,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 BIN := .venv/bin
 NAME ?=
+SEEDS ?= 100
 
-.PHONY: help up test lint bench lock clean check-python
+.PHONY: help up test simulate lint bench lock clean check-python
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -18,6 +19,9 @@ up: .venv/run.ok  ## the whole loop on this machine; Ctrl-C ends it
 test: .venv/dev.ok  ## everything proved: the rooms side by side, then the whole stack by itself
 	@$(BIN)/python -m pytest -q -n 2 -m "not end_to_end" $(ARGS)
 	@$(BIN)/python -m pytest -q -m end_to_end $(ARGS)
+
+simulate: .venv/dev.ok  ## SEEDS=100 worlds in virtual time, each twice, every promise checked
+	@exec $(BIN)/python -m fivenines.simulation --seeds $(SEEDS) $(ARGS)
 
 lint: .venv/dev.ok  ## style, types, house rules
 	$(BIN)/ruff check .
