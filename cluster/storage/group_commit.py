@@ -77,6 +77,8 @@ class GroupCommit:
                 self._idle.set()
 
     async def _rest(self) -> None:
+        if self._wake.is_set():
+            return
         if not self._sealed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SEAL_SECONDS):

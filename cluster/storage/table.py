@@ -1,7 +1,9 @@
 """The items of one storage node: a B-tree in SQLite, ordered as the ring and the sort keys are (shell).
 
-Changes go into an open transaction that is committed now and then: until then the WAL remembers them. ``applied`` of a
-group is committed together with its items, so that recovery knows from which LSN on the WAL is to be applied again.
+Changes are gathered in memory and written into an open transaction that is committed now and then: until then the WAL
+remembers them. A key that changes often is written once, and each call into SQLite lets go of the interpreter's lock, which
+costs more than the writing. ``applied`` of a group is committed together with its items, so that recovery knows from which
+LSN on the WAL is to be applied again.
 """
 
 import itertools
@@ -17,7 +19,7 @@ from cluster.replication.membership import Config
 from cluster.replication.messages import Entry
 from cluster.routing.messages import Row
 from cluster.storage import rows as reading
-from cluster.storage.records import Change, effect_of, item_checksum
+from cluster.storage.records import effect_of, item_checksum
 from cluster.storage.rows import DAMAGE, HALF_RING, PAGE_BYTES, CorruptItem, Page, Position
 from cluster.storage.snapshot_reader import SnapshotReader
 from cluster.storage.table_file import FILE, TableDamaged, hosting, open_table
@@ -27,9 +29,13 @@ __all__ = ["PAGE_BYTES", "CorruptItem", "ItemTable", "Page", "TableDamaged"]
 T = TypeVar("T")
 
 VERIFY_PAGES = 1024
+GATHERED_CHANGES = 256
+"""So many keys' changes wait in memory at most: what writing them takes must not be felt."""
 _PUT = "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DELETE = "DELETE FROM items WHERE grp = ? AND hash = ? AND pk = ? AND sk = ?"
 _Statement = tuple[str, Sequence[Any]]
+_Place = tuple[int, int, bytes, bytes]
+"""A row's key as it is stored: group, position, partition key, sort key."""
 
 
 class ItemTable:
@@ -52,6 +58,8 @@ class ItemTable:
         self._configs: dict[str, Config] = {}
         self._dirty: set[str] = set()
         self._open: list[_Statement] = []
+        self._gathered: dict[_Place, tuple[int, bytes | None]] = {}
+        """By place: the LSN and the body of its newest change, not written yet; the body None: deleted."""
         self.changed_since_durable = True
         """Whether anything was committed since :meth:`make_durable` ran."""
         for number, name, applied, members in self._db.execute("SELECT id, name, applied, members FROM groups"):
@@ -111,11 +119,20 @@ class ItemTable:
             if entry.lsn <= applied:
                 continue
             if (change := effect_of(entry.payload)) is not None:
-                self._do(*_statement(number, entry.lsn, change))
+                place = (number, change.hash - HALF_RING, change.partition_key, change.sort_key)
+                self._gathered[place] = entry.lsn, change.body
             if entry.members is not None:
                 self.set_config(group, Config(entry.members, entry.lsn))
             applied = self._applied[group] = entry.lsn
             self._dirty.add(group)
+        if len(self._gathered) > GATHERED_CHANGES:
+            self._write_gathered()
+
+    def _write_gathered(self) -> None:
+        """Into the open transaction, in the order of the rows."""
+        for place in sorted(self._gathered):
+            self._do(*_statement(place, *self._gathered[place]))
+        self._gathered.clear()  # not before all of it is written: the disk may refuse, and then it is tried again
 
     def follow(self, group: str, entries: Iterable[Entry]) -> None:
         """As :meth:`apply`, for a replica that keeps no items: how far the log is, and who belongs to the group."""
@@ -131,6 +148,7 @@ class ItemTable:
 
         Raises apsw.Error when the disk refuses; nothing is lost then, and it may be tried again.
         """
+        self._write_gathered()
         if not self._dirty and not self._open:
             return
         for group in self._dirty:
@@ -184,6 +202,11 @@ class ItemTable:
             raise self._condemned(error) from error
 
     def _look(self, read: Callable[[Any], T]) -> T:
+        """Read all that was applied."""
+        self._write_gathered()
+        return self._read(read)
+
+    def _read(self, read: Callable[[Any], T]) -> T:
         if self.damaged is not None:
             raise TableDamaged(self.damaged)
         try:
@@ -221,7 +244,10 @@ class ItemTable:
     def get(self, group: str, hash_: int, key: ItemKey) -> bytes | None:
         """One item; raises :class:`CorruptItem`."""
         number = self._ids[group]
-        return self._look(lambda db: reading.item(db, number, hash_, key))
+        newest = self._gathered.get((number, hash_ - HALF_RING, key.partition_key, key.sort_key))
+        if newest is not None and self.damaged is None:
+            return newest[1]
+        return self._read(lambda db: reading.item(db, number, hash_, key))
 
     def range(
         self,
@@ -314,10 +340,8 @@ class ItemTable:
         return count
 
 
-def _statement(number: int, lsn: int, change: Change) -> _Statement:
-    """What a change makes of the items of group ``number``."""
-    pk, sk, body = change.partition_key, change.sort_key, change.body
-    place = (number, change.hash - HALF_RING, pk, sk)
+def _statement(place: _Place, lsn: int, body: bytes | None) -> _Statement:
+    """What the newest change makes of a row."""
     if body is None:
         return _DELETE, place
-    return _PUT, (*place, lsn, item_checksum(pk, sk, body, lsn), body)
+    return _PUT, (*place, lsn, item_checksum(place[2], place[3], body, lsn), body)

@@ -7,9 +7,10 @@ from cluster.disk import RealDisk
 from cluster.ports import Bounds, ItemKey
 from cluster.replication.membership import Config, Member
 from cluster.replication.messages import Entry
-from cluster.storage.table import CorruptItem, ItemTable
+from cluster.storage.records import Change, encode_change
+from cluster.storage.table import GATHERED_CHANGES, CorruptItem, ItemTable
 from cluster.topology import key_hash
-from tests.cluster.storage_world import BALLOT, DiskTrouble, got, put, table
+from tests.cluster.storage_world import BALLOT, GROUP, DiskTrouble, got, put, table
 
 
 @pytest.fixture
@@ -41,6 +42,40 @@ def test_an_entry_is_applied_once(items):
     put(items, 5, b"a", body=b"new")
     put(items, 4, b"a", body=b"old")
     assert got(items, b"a") == b"new"
+
+
+def delete(items, lsn, pk):
+    """Apply the deletion of one item."""
+    items.apply(GROUP, [Entry(lsn, BALLOT, encode_change(Change(key_hash(pk), pk, b"", None)))])
+
+
+def test_what_is_gathered_in_memory_is_read_like_what_is_written(items):
+    """Whether a key's newest change is written to the file yet makes no difference to any reader."""
+
+    def everything():
+        rows, _ = items.rows(GROUP, None)
+        return {row.partition_key: (row.body, row.lsn) for row in rows}
+
+    put(items, 1, b"a", body=b"1")
+    put(items, 2, b"a", body=b"2")
+    put(items, 3, b"b", body=b"3")
+    assert (got(items, b"a"), got(items, b"b")) == (b"2", b"3")
+    assert everything() == {b"a": (b"2", 2), b"b": (b"3", 3)}
+    delete(items, 4, b"a")
+    assert got(items, b"a") is None
+    assert everything() == {b"b": (b"3", 3)}
+    delete(items, 5, b"b")
+    put(items, 6, b"b", body=b"6")
+    items.commit()
+    assert (got(items, b"b"), everything()) == (b"6", {b"b": (b"6", 6)})
+
+
+def test_only_so_much_is_gathered_in_memory(items):
+    """Many keys' changes are written before the next commit."""
+    for lsn in range(1, 2 * GATHERED_CHANGES):
+        put(items, lsn, str(lsn).encode())
+        assert len(items._gathered) <= GATHERED_CHANGES
+    assert len(items.rows(GROUP, None)[0]) == 2 * GATHERED_CHANGES - 1
 
 
 def test_range_obeys_bounds_order_and_limit(items):
