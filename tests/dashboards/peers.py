@@ -1,4 +1,4 @@
-"""Third-party programs that tests start: Prometheus and Chromium."""
+"""Third-party programs that tests start."""
 
 import asyncio
 import contextlib
