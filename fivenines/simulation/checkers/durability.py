@@ -67,11 +67,14 @@ class Durability:
         self._stored.get(group.name, {}).pop(group.node, None)
 
     def opened(self, group: Watched, recovered: Recovered | None) -> None:
-        """Everything that the replica was told to be durable is there again."""
-        stored = self._stored.setdefault(group.name, {}).get(group.node)
-        if stored is not None:
-            self._compare(group, stored, recovered or Recovered(NO_BALLOT, 0, ()))
-            stored.under_way.clear()
+        """Everything that the replica was told to be durable is there again; what else is there counts from now on."""
+        found = recovered or Recovered(NO_BALLOT, 0, ())
+        stored = self._of(group)
+        self._compare(group, stored, found)
+        stored.under_way.clear()
+        stored.promised, stored.ballot = found.promised, found.promised
+        stored.entries = {entry.lsn: entry.ballot for entry in found.entries}
+        stored.table = max(stored.table, found.applied)
 
     def _compare(self, group: Watched, stored: _Stored, found: Recovered) -> None:
         place = f"{group.node} {group.name}"
