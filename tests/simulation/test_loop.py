@@ -26,12 +26,12 @@ def test_an_hour_costs_nothing():
 
 
 def test_timers_come_in_order():
-    """What is due first happens first."""
+    """What is due first happens first, and of what is due together that which was asked for first."""
 
     async def story():
         seen = []
         loop = asyncio.get_running_loop()
-        for name, delay in (("b", 0.2), ("a", 0.1), ("c", 0.3)):
+        for name, delay in (("b", 0.2), ("a", 0.1), ("c", 0.2)):
             loop.call_later(delay, seen.append, name)
         await asyncio.sleep(1.0)
         return seen
@@ -59,6 +59,27 @@ def test_threads_are_refused():
     run_virtually(story)
 
 
-def test_the_loop_is_asyncios_own():
-    """Everything that runs on a selector loop runs on this one."""
-    assert issubclass(VirtualLoop, asyncio.SelectorEventLoop)
+def test_a_cancelled_timer_does_not_happen():
+    """What was taken back in time never comes, and costs no time."""
+
+    async def story():
+        loop = asyncio.get_running_loop()
+        seen = []
+        loop.call_later(5.0, seen.append, "late").cancel()
+        timer = loop.call_later(1.0, seen.append, "never")
+        loop.call_later(1.0, seen.append, "now")
+        loop.call_later(0.5, timer.cancel)
+        await asyncio.sleep(1.0)
+        return seen, loop.time()
+
+    assert run_virtually(story) == (["now"], STARTS_AT + 1.0)
+
+
+def test_a_failure_in_a_callback_is_told():
+    """A callback that raises is the exception handler's, as in any loop; the others go on."""
+    loop, told = VirtualLoop(), []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    loop.call_soon(lambda: 1 / 0)
+    loop.run_until_complete(asyncio.sleep(0.1))
+    loop.close()
+    assert [type(error) for error in told] == [ZeroDivisionError]
