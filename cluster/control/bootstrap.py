@@ -10,6 +10,7 @@ from cluster.config import ClusterConfig
 from cluster.control import catalogue
 from cluster.node import StorageNode
 from cluster.routing.messages import Refused, WriteItem
+from cluster.storage.table import CorruptItem, TableDamaged
 
 logger = logging.getLogger("cluster")
 
@@ -33,12 +34,23 @@ async def keep_tables(
         found = node()
         group = found.groups.get(catalogue.GROUP) if found else None
         if found is not None and group is not None and found is not complete and group.leads():
-            names = [table.name for table in found.tables()]
-            wanted = catalogue.missing(config, names, at=wall_clock(), nonce=nonce())
+            names = _names(found)
+            wanted = catalogue.missing(config, names or (), at=wall_clock(), nonce=nonce()) if names is not None else ()
             for table in wanted:
                 request = WriteItem(catalogue.GROUP, catalogue.item_key(table.name), catalogue.creation(table))
                 answer = await group.answer(request, asyncio.get_running_loop().time() + WRITE_SECONDS)
                 logger.info("table %s: %s", table.name, answer.kind if isinstance(answer, Refused) else "created")
-            if not wanted:
+            if names is not None and not wanted:
                 complete = found
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _names(node: StorageNode) -> list[str] | None:
+    """The tables in the catalogue; None while it cannot be read, which is then seen to."""
+    try:
+        return [table.name for table in node.tables()]
+    except CorruptItem as error:
+        node.scrub.met(catalogue.GROUP, error)
+    except TableDamaged as error:
+        node.condemn(str(error))
+    return None

@@ -96,11 +96,11 @@ class Mender:
             case Verdict.UNDECIDED:
                 self._metrics.mismatches.inc()
                 self._metrics.undecided.inc()
-                logger.error("%s: %s: nobody can say what is right at %s", self._node.name, group.name, place)
+                logger.info("%s: %s: nobody can say what is right at %s", self._node.name, group.name, place)
                 return Mending.UNDECIDED
             case Verdict.ARCHIVE_DIFFERS:
                 self._metrics.mismatches.inc()
-                logger.error("%s: %s: the archive has another row at %s", self._node.name, group.name, place)
+                logger.info("%s: %s: the archive has another row at %s", self._node.name, group.name, place)
                 return Mending.ARCHIVE_DIFFERS
             case _:
                 return await self._rewrite(group, place, settlement)

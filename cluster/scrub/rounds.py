@@ -23,6 +23,8 @@ logger = logging.getLogger("cluster")
 
 DIGEST_SECONDS = 10.0
 """A replica that has no digest by then is left out."""
+SHOWN = 5
+"""So many places are named in the log."""
 NOT_ASKED = "not asked"
 
 
@@ -66,7 +68,8 @@ class Rounds:
             undecided=wrong.count(Mending.UNDECIDED),
         )
         if not found.clean:
-            logger.error("%s: scrub of %s: %s", self._node.name, group.name, found)
+            places = [(outcome.value, place) for place, outcome in outcomes.items() if outcome is not Mending.AGREED]
+            logger.error("%s: scrub of %s: %s: %s", self._node.name, group.name, found, places[:SHOWN])
         return found
 
     async def _mark(self, group: HostedGroup) -> WhatDigest | None:

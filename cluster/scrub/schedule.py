@@ -4,7 +4,7 @@ import zlib
 from dataclasses import dataclass, field
 
 HURRY_SHARE = 10
-"""Damage that was met, or mended, brings the next scrub near, but not nearer than this part of the usual time after the last one."""
+"""Damage that was met, or mended, and a scrub that could not begin, bring the next one near, but not nearer than this part of the usual time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

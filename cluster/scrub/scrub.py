@@ -24,6 +24,8 @@ from cluster.transport import Hub
 logger = logging.getLogger("cluster")
 
 LOOK_SECONDS = 0.5
+ATTEMPTS = 4
+"""Who asks for a scrub now does not mind that a group changes its members, or its leader, just then."""
 MENDING_AT_ONCE = 64
 """Rows that were met damaged and are being mended; when there are more, the next scrub finds them."""
 
@@ -87,8 +89,15 @@ class Scrub:
             return known
         task = asyncio.get_running_loop().create_task(self._rounds.mender.mend(group, place))
         self._mending[group.name, place] = task
-        task.add_done_callback(lambda _: self._mending.pop((group.name, place), None))
+        task.add_done_callback(lambda done: self._ended(group.name, place, done))
         return task
+
+    def _ended(self, group: str, place: Place, task: asyncio.Task[Mending]) -> None:
+        self._mending.pop((group, place), None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s: mending the row at %s of %s failed", self._node.name, place, group, exc_info=error)
+        elif not task.cancelled():
+            logger.info("%s: the damaged row at %s of %s: %s", self._node.name, place, group, task.result())
 
     async def mended(self, group: HostedGroup, places: Sequence[Place], until: float) -> bool:
         """Mend damaged rows that a reader waits for; whether it is worth looking again by ``until`` (the loop's clock).
@@ -107,13 +116,29 @@ class Scrub:
         self._schedule.hurry(group.name, self._clock())
         return _sound(await self._rounds.mender.mend_held(group, place))
 
+    async def group(self, name: str, *, with_archive: bool = False) -> GroupScrub | None:
+        """Scrub one group, and its archive too if it is its turn; None when it is not led here (any more), or its log takes no marker."""
+        async with self._turn:
+            self._led()
+            with_archive = self._schedule.begins(name, self._clock()) or with_archive
+            group = self._groups.get(name)
+            found = await self._rounds.scrub(group, with_archive=with_archive) if group is not None else None
+            if found is not None:
+                self._schedule.ended(name, found, self._clock())
+            else:
+                self._schedule.hurry(name, self._clock())
+            return found
+
     async def now(self) -> dict[str, GroupScrub]:
         """Scrub every group led here, with its archive; what was found. A group whose office is lost meanwhile is left out."""
         found = {}
         for name in self._led():
-            result = await self._scrub(name, with_archive=True)
-            if result is not None:
-                found[name] = result
+            for _ in range(ATTEMPTS):
+                result = await self.group(name, with_archive=True)
+                if result is not None:
+                    found[name] = result
+                    break
+                await asyncio.sleep(LOOK_SECONDS)
         return found
 
     def views(self) -> dict[str, GroupScrub]:
@@ -124,15 +149,6 @@ class Scrub:
         led = sorted(name for name, group in self._groups.items() if group.leads())
         self._schedule.leads(led, self._clock())
         return led
-
-    async def _scrub(self, name: str, *, with_archive: bool = False) -> GroupScrub | None:
-        async with self._turn:
-            with_archive = self._schedule.begins(name, self._clock()) or with_archive
-            group = self._groups.get(name)
-            found = await self._rounds.scrub(group, with_archive=with_archive) if group is not None else None
-            if found is not None:
-                self._schedule.ended(name, found, self._clock())
-            return found
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -161,7 +177,7 @@ class Scrub:
                 continue
             self._led()
             if (name := self._schedule.due(self._clock())) is not None:
-                await self._scrub(name)
+                await self.group(name)
 
 
 def _sound(outcome: Mending) -> bool:
