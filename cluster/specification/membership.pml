@@ -368,7 +368,12 @@ inline lapse() {
 }
 
 /* A disk is lost. roles.py: Past */
-#define MAY_LOSE (lost_disks < LOST_DISKS && HAS(LOSERS, me) && !lost[me])
+#ifdef MUTATION_NAME_USED_AGAIN   /* what a member has stored is deleted when it is removed; then it is taught anew */
+#define DELETED (decided[1] == REMOVE(me) || decided[2] == REMOVE(me) || decided[3] == REMOVE(me))
+#else
+#define DELETED true
+#endif
+#define MAY_LOSE (lost_disks < LOST_DISKS && HAS(LOSERS, me) && !lost[me] && DELETED)
 inline lose() {
     printf("%d loses its disk\n", me);
     lost_disks++;
