@@ -90,6 +90,7 @@ class ZoneProcess:
             patience=Patience(
                 dead_after_seconds=self._config.healing.dead_after_seconds,
                 rebuild_after_seconds=self._config.healing.rebuild_after_seconds,
+                zone_after_seconds=self._config.healing.zone_after_seconds,
             ),
             scrub=ScrubSettings(**self._config.scrub.model_dump()),
         )

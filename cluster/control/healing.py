@@ -47,6 +47,9 @@ class Patience:
     """A member that is silent so long is replaced: longer than an election, so that a new leader has heard everybody."""
     rebuild_after_seconds: float = 5.0
     """A rebuild begins when the group has lacked a storage replica so long: the old one may be back in a moment."""
+    zone_after_seconds: float = 600.0
+    """While a zone has no node left, its member is not replaced by one in another zone before that: two members in one zone are an
+    extra copy, but when that zone falls as well, the group stands still, though the lost zone is back with a good copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,8 @@ def _about_learners(s: Situation, gone: list[str]) -> Action | None:
             return Forget(node, "not needed any more")
         if _gone(peer, s.patience):
             return Forget(node, "the learner is gone")
-        if peer.lag <= CAUGHT_UP_ENTRIES and peer.silent_seconds < s.patience.dead_after_seconds / 2:
+        ready = peer.lag <= CAUGHT_UP_ENTRIES and (member.log_only or peer.holds_items)
+        if ready and peer.silent_seconds < s.patience.dead_after_seconds / 2:
             kind = "log replica" if member.log_only else "storage replica"
             return Change(with_member(s.health.members, member, s.zones), f"a {kind} has caught up")
     return None
@@ -177,7 +181,7 @@ def _about_members(s: Situation, gone: list[str]) -> Action | None:
     well = [member for member in members if member.node not in gone]
     learning = [s.learning[node] for node in s.health.learners if node in s.learning]
     if len(well) < COPIES:
-        return None if learning else _new_member(s, well, log_only=True, reason="too few logs")
+        return None if learning else _new_member(s, well, log_only=True, reason="too few logs", anywhere=_for_good(s, gone))
     if gone:
         return Change(without_member(members, gone[0]), "replaced")
     spare = next((member for member in reversed(members) if member.log_only), None)
@@ -211,8 +215,18 @@ def _rebuilt(s: Situation, learning: Sequence[Member]) -> Action | None:
     return None
 
 
-def _new_member(s: Situation, well: Sequence[Member], *, log_only: bool, reason: str) -> Action | None:
-    """The best node for one more replica: in a zone that has none; for a log replica, if need be, in any zone."""
+def _for_good(s: Situation, gone: list[str]) -> bool:
+    """Whether a member will not be back by itself: its past is lost, or it has been silent for very long; or none is left to wait for."""
+    if len(s.health.members) < COPIES:
+        return True
+    peers = s.health.peers
+    return any(peers[node].lost or peers[node].silent_seconds > s.patience.zone_after_seconds for node in gone)
+
+
+def _new_member(
+    s: Situation, well: Sequence[Member], *, log_only: bool, reason: str, anywhere: bool = False
+) -> Action | None:
+    """The best node for one more replica: in a zone that has none, or ``anywhere`` if need be."""
     taken = {member.zone for member in well}
     members = {member.node for member in s.health.members}
     able = [
@@ -220,7 +234,7 @@ def _new_member(s: Situation, well: Sequence[Member], *, log_only: bool, reason:
         for name, node in s.fleet.items()
         if node.alive and not node.slow and name not in members and name != s.leader
     ]
-    fits = [place for place in able if log_only or not place[0]]
+    fits = [place for place in able if anywhere or not place[0]]
     if not fits:
         return None
     name = min(fits)[2]

@@ -190,6 +190,8 @@ class World:
         """Make a learner on a node that is up and has no sound replica of the group."""
         node = self.nodes[member.node]
         if node.replica is not None and (node.replica.votes or node.replica.last_lsn):
+            node.replica.hold_items(hold=not member.log_only)
+            node.disk.log_only = member.log_only
             return
         if not node.up:
             return
