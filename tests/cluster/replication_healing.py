@@ -1,5 +1,7 @@
 """Healing in virtual time: what a leader's node does about its group's members, carried out in a :class:`World`."""
 
+from collections.abc import Callable
+
 from cluster.control import healing
 from cluster.control.healing import FleetNode, Patience
 from cluster.replication import messages as m
@@ -12,13 +14,26 @@ def zone_of(node: str) -> str:
     return node[:3]
 
 
+def describe(action: healing.Action) -> str:
+    """One line for an action."""
+    match action:
+        case healing.Teach(member, reason):
+            return f"teach {member.node}{' as a log replica' if member.log_only else ''} ({reason})"
+        case healing.Forget(node, reason):
+            return f"forget {node} ({reason})"
+        case healing.Change(members, reason):
+            return f"change to {' '.join(m.node for m in members)} ({reason})"
+        case healing.Yield(successor, reason):
+            return f"yield to {successor} ({reason})"
+
+
 class Healer:
     """Looks at the group now and then, as each leader's node would."""
 
     def __init__(self, world: World, patience: Patience, every: float = 0.1) -> None:
         self.world, self.patience, self.every = world, patience, every
         self.learning: dict[str, Member] = {}
-        self.done: list[tuple[float, str]] = []
+        self.tell: Callable[[str], None] = lambda _: None
         self.lacking_since: float | None = None
         self._numbers = 0
         world.at(world.now + every, self._look)
@@ -56,7 +71,7 @@ class Healer:
         )
         action = healing.decide(situation)
         if action is not None:
-            self.done.append((world.now, repr(action)))
+            self.tell(f"{name}: heals: {describe(action)}")
             self._carry_out(name, action)
 
     def _carry_out(self, leader: str, action: healing.Action) -> None:

@@ -1,7 +1,8 @@
 """Behaviour as readable text: the scripts in tests/scripts/replication, each command with the trace it must leave.
 
 Regenerate after an intended change, and review the diff: ``REPLICATION_REWRITE=1 .venv/bin/python -m pytest tests/cluster/test_replication_scripts.py``.
-Commands: ``start|crash|checkpoint NODE…``, ``run SECONDS``, ``write NODE [COUNT]``, ``read NODE``, ``cut|mend FROM TO``, ``hand-over LEADER SUCCESSOR``, ``state``.
+Commands: ``start|crash|checkpoint NODE…``, ``run SECONDS``, ``write NODE [COUNT]``, ``read NODE``, ``cut|mend FROM TO``, ``hand-over LEADER SUCCESSOR``, ``heal`` (from now on), ``wipe NODE``,
+``state``. A node ``az3b`` is a spare one in az3.
 """
 
 import os
@@ -9,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.control.healing import Patience
 from cluster.replication import messages as m
+from cluster.replication.membership import Member
+from tests.cluster.replication_healing import Healer
 from tests.cluster.replication_world import World
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "scripts" / "replication").glob("*.txt"))
@@ -30,12 +34,22 @@ def say(effect: m.Effect) -> str | None:
             return f"proposal {proposal} accepted at LSN {lsn}"
         case m.Rejected(proposal, reason, leader):
             return f"proposal {proposal} rejected: {reason}, leader {leader}"
+        case m.NeedSnapshot(source, lsn, members) if members is not None:
+            return f"begins after LSN {lsn}, as a log replica of {source}'s group"
+        case m.Apply(entries) if any(entry.members is not None for entry in entries):
+            changes = [entry.members for entry in entries if entry.members is not None]
+            return "members " + " then ".join(" ".join(map(who, members)) for members in changes)
         case m.NeedSnapshot(source, lsn):
             return f"needs a snapshot up to {lsn} from {source}"
         case m.Send(to, message) if not isinstance(message, QUIET):
             return f"-> {to} {describe(message)}"
         case _:
             return None
+
+
+def who(member: Member) -> str:
+    """``az3b(log)``."""
+    return f"{member.node}(log)" if member.log_only else member.node
 
 
 def describe(message: m.Message) -> str:
@@ -55,6 +69,8 @@ def describe(message: m.Message) -> str:
             return f"Outdated {ballot(message.ballot)} promised={ballot(message.promised)}"
         case m.LogGone():
             return f"LogGone committed={message.committed}"
+        case m.Lost():
+            return f"Lost {ballot(message.ballot)}"
         case _:
             return type(message).__name__
 
@@ -63,7 +79,7 @@ class Script:
     """A world driven by commands."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = World(spares=("az1b", "az2b", "az3b"))
         self.world.trace = self._trace
         self.lines: list[str] = []
 
@@ -84,6 +100,11 @@ class Script:
                     world.write(name)
             case ["read", name]:
                 self.lines.append(f"{world.now:.3f} {name}: strong read {'served' if world.read(name) else 'refused'}")
+            case ["heal"]:
+                self.healer = Healer(self.world, Patience(dead_after_seconds=2.0, rebuild_after_seconds=3.0))
+                self.healer.tell = lambda text: self.lines.append(f"{self.world.now:.3f} {text}")
+            case ["wipe", name]:
+                self.world.wipe(name)
             case ["cut", source, target]:
                 world.cut.add((source, target))
             case ["mend", source, target]:
@@ -108,10 +129,13 @@ class Script:
     def _state(self) -> None:
         for node in self.world.nodes.values():
             r = node.replica
-            what = "down"
+            what = "up, no replica" if node.up else "down"
+            if r is None and node.name not in self.world.members:
+                continue
             if r is not None:
                 log = f"log {r.first_lsn}..{r.last_lsn} committed {r.commit_lsn}"
-                what = f"{r.role} ballot {ballot(r.ballot)} leader {r.leader_hint} {log}"
+                kind = "log replica" if r.log_only else r.role
+                what = f"{kind} ballot {ballot(r.ballot)} leader {r.leader_hint} {log}"
             self.lines.append(f"{self.world.now:.3f} {node.name}: {what}")
 
 
