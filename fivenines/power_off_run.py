@@ -28,6 +28,7 @@ TELL_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 WHOLE_POLL_SECONDS = 0.5
 START_PATIENCE_SECONDS = 30.0
+SCRUB_SECONDS = 120.0
 
 
 async def run(
@@ -246,6 +247,17 @@ class _Drill:
             await asyncio.sleep(WHOLE_POLL_SECONDS)
 
 
+def scrub_verdict(groups: dict[str, Any]) -> str:
+    """What ``POST /scrub`` of all zones says, in a word, or in as many as are needed."""
+    wrong = [
+        f"{name}: {view['mismatches']} differ, {view['repaired']} repaired, {view['undecided']} undecided"
+        for name, view in sorted(groups.items())
+        if not view["clean"]
+    ]
+    partial = [f"{name}: only {', '.join(v['replicas'])}" for name, v in sorted(groups.items()) if not v["complete"]]
+    return "; ".join(wrong + partial) or ("clean" if groups else "nothing was scrubbed")
+
+
 class _Zones:
     """The admin APIs of all zones."""
 
@@ -270,5 +282,15 @@ class _Zones:
             return await asyncio.gather(*(one(url) for url in self._urls))
 
     async def scrub(self) -> str:
-        """``clean``, or what the scrub has found; the store has none to ask yet."""
-        return "not built yet"
+        """``clean`` when every zone has compared all replicas that it leads, with the archive, and nothing differs; or what does."""
+        timeout = aiohttp.ClientTimeout(total=SCRUB_SECONDS)
+        groups: dict[str, Any] = {}
+        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as http:
+            for url in self._urls:
+                try:
+                    async with http.post(f"{url}/scrub") as answer:
+                        answer.raise_for_status()
+                        groups |= (await answer.json())["groups"]
+                except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    return f"{url} did not scrub: {error or type(error).__name__}"
+        return scrub_verdict(groups)

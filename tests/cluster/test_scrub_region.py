@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import aiohttp
 import pytest
 from prometheus_client import generate_latest
 
@@ -406,6 +407,43 @@ async def test_a_replica_that_is_away_makes_a_scrub_incomplete_not_wrong(region)
     await region.zones[follower.name[:3]].components.start(follower.name)
     await eventually(lambda: alike_and_sound(region, group))
     assert (await scrubbed(region, group)).clean
+
+
+async def test_scrub_over_http(region):
+    """GET shows the last scrub of each group, each in the zone that leads it; POST makes one, and answers when it is done."""
+    await region.put("k", "1")
+    shown, made = {}, {}
+    async with aiohttp.ClientSession() as http:
+        for zone in region.topology.zones:
+            assert (await (await http.get(f"http://{zone.admin}/scrub")).json()) == {"groups": {}}
+            made |= (await (await http.post(f"http://{zone.admin}/scrub")).json())["groups"]
+            shown |= (await (await http.get(f"http://{zone.admin}/scrub")).json())["groups"]
+    assert shown == made
+    assert len(made) == 4
+    assert set(made["catalogue/0"]) >= {
+        "lsn",
+        "at",
+        "seconds",
+        "replicas",
+        "reference",
+        "mismatches",
+        "repaired",
+        "undecided",
+        "clean",
+    }
+    assert all(view["clean"] and len(view["replicas"]) == 3 for view in made.values())
+
+
+async def test_a_region_scrubs_by_itself(make_region):
+    """Within its period every group is scrubbed by its leader, and coverage is never much older than that."""
+    region = make_region(scrub=ScrubConfig(every_seconds=1.0, reference_every=1), timing=PATIENT)
+    await region.start()
+    await region.put("k", "1")
+    views = [zone.scrubs for zone in region.zones.values()]
+    await eventually(lambda: sum(len(view()["groups"]) for view in views) == 4)
+    for view in views:
+        for found in view()["groups"].values():
+            assert (found["clean"], found["complete"], found["reference"]) == (True, True, "compared")
 
 
 def test_keys_of_the_region_are_what_the_strikes_expect():
