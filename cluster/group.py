@@ -176,7 +176,8 @@ class HostedGroup:
         if self.kept is Kept.ITEMS:
             for part in split_at_markers(entries):
                 self._node.items.apply(self.name, part)
-                if is_marker(part[-1].payload):
+                # After a snapshot the items may be ahead of the log: then they are not those of the marker any more.
+                if is_marker(part[-1].payload) and self._node.items.applied(self.name) == part[-1].lsn:
                     self._node.scrub.marked(self.name, part[-1].lsn)
         elif self.kept is Kept.LOG:
             self._node.items.follow(self.name, entries)

@@ -1,7 +1,7 @@
 """What a storage replica does for a scrub: digests its items at markers, and shows its rows (shell).
 
 The snapshot is taken in the event loop, exactly where the marker is applied; it is read in the node's worker, in pieces so small that
-an fsync never waits long for one. Only the newest digest of each group is kept.
+neither an fsync nor the event loop waits long for one. Only the newest digest of each group is kept.
 """
 
 import asyncio
@@ -24,8 +24,10 @@ from cluster.storage.table import ItemTable, TableDamaged
 
 logger = logging.getLogger("cluster")
 
-PIECE_BYTES = 64 * 1024
-"""Rows that the worker takes at once: a few milliseconds."""
+PIECE_BYTES = 32 * 1024
+"""Rows that the worker takes at once: less than a millisecond, in which the event loop may have to wait for it."""
+PAUSE_SECONDS = 0.002
+"""Between two pieces."""
 LOOK_SECONDS = 0.02
 """A question about an LSN that is not applied yet is looked at so often."""
 PRINTS_BYTES = 256 * 1024
@@ -128,6 +130,7 @@ class Digests:
                 if found is None:
                     return digester.digest(lsn)
                 after = found
+                await asyncio.sleep(PAUSE_SECONDS)
         finally:
             self._let_go(reading)
 

@@ -21,7 +21,7 @@ from cluster.storage.records import SCRUB_MARKER, is_marker
 
 logger = logging.getLogger("cluster")
 
-DIGEST_SECONDS = 10.0
+DIGEST_SECONDS = 30.0
 """A replica that has no digest by then is left out."""
 SHOWN = 5
 """So many places are named in the log."""
