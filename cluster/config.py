@@ -81,7 +81,9 @@ class HealingConfig(Frozen):
         5.0, ge=0, description="a storage replica that is missing so long is built anew on another node (or its own)"
     )
     zone_after_seconds: float = Field(
-        600.0, gt=0, description="a zone without any node is waited for so long, before another zone gets its log replicas"
+        600.0,
+        gt=0,
+        description="a zone without any node is waited for so long, before another zone gets its log replicas",
     )
 
 

@@ -198,7 +198,7 @@ class Healer:
             reason = str(answer)
         if isinstance(answer, Hosting):
             memory.learning[member.node] = member
-            group.step(Teach(member))
+            group.step(Teach(member, answer.born))
         else:
             logger.warning("%s: %s would not host %s: %s", self._node, member.node, group.name, reason)
             self._refused[member.node] = self._clock() + REFUSED_SECONDS

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial as bind
 from typing import Protocol
 
+import msgspec
+
 from cluster.control import catalogue
 from cluster.group import HostedGroup
 from cluster.kept import Kept
@@ -117,16 +119,18 @@ class Replicas:
         applied, config = items.applied(group), items.config(group)
         if log is None:
             taught = bool(config.members) and self._node.name not in names(config.members)
-            return self._newcomer(config) if taught and not applied else None, applied > 0 or group in self._node.lost
+            newcomer = self._newcomer(group, config) if taught and not applied else None
+            return newcomer, applied > 0 or group in self._node.lost
         self._node.recovered_log(group, log)
         if log.misses(applied) and not items.fact(_log_only(group)):
             logger.warning("%s has lost items of %s: a snapshot is needed", self._node.name, group)
             self.rebuilding.add(group)
-        return log.recovered(applied, config), group in self._node.lost
+        recovered = msgspec.structs.replace(log.recovered(applied, config), born=items.fact(_born(group)))
+        return recovered, group in self._node.lost
 
-    @staticmethod
-    def _newcomer(config: Config) -> Recovered:
-        return Recovered(NO_BALLOT, 0, (), members=config.members, config_lsn=config.lsn)
+    def _newcomer(self, group: str, config: Config) -> Recovered:
+        born = self._node.items.fact(_born(group))
+        return Recovered(NO_BALLOT, 0, (), members=config.members, config_lsn=config.lsn, born=born)
 
     # --- the leader's word ----------------------------------------------------------------------------------------------
 
@@ -136,7 +140,7 @@ class Replicas:
         if known is not None and (known.replica.votes or known.replica.last_lsn) and order.group not in self._node.lost:
             if not order.member.log_only:
                 self._want_items(known)
-            return Hosting()
+            return Hosting(known.replica.born)
         if known is not None:
             self.drop(order.group)
         if not self._node.keeping.attempt(bind(self._begin, order)) or not await self._node.keeping.make_durable():
@@ -148,12 +152,13 @@ class Replicas:
             self._node.lost.discard(order.group)
             logger.info("%s hosts %s to be taught", self._node.name, order.group)
             self._open(order.group, order.table)
-        return Hosting()
+        return Hosting(order.config_lsn)
 
     def _begin(self, order: HostReplica) -> None:
         items = self._node.items
         items.host(order.group, order.table)
         items.set_fact(_log_only(order.group), int(order.member.log_only))
+        items.set_fact(_born(order.group), order.config_lsn)
         items.set_config(order.group, Config(order.members, order.config_lsn))
         items.commit()
 
@@ -203,6 +208,7 @@ class Replicas:
             self._watch.dropped(hosted)
         self._node.items.drop(group)
         self._node.items.set_fact(_log_only(group), 0)
+        self._node.items.set_fact(_born(group), 0)
         self._node.lost.discard(group)
         self.rebuilding.discard(group)
         self._node.metrics.forget(hosted.table.name, hosted.partition.id)
@@ -273,6 +279,10 @@ class Replicas:
 def snapshot_fact(group: str) -> str:
     """The fact that remembers the LSN of the last snapshot that was installed for ``group``."""
     return f"snapshot:{group}"
+
+
+def _born(group: str) -> str:
+    return f"born:{group}"
 
 
 def _log_only(group: str) -> str:

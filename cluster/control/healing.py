@@ -181,7 +181,11 @@ def _about_members(s: Situation, gone: list[str]) -> Action | None:
     well = [member for member in members if member.node not in gone]
     learning = [s.learning[node] for node in s.health.learners if node in s.learning]
     if len(well) < COPIES:
-        return None if learning else _new_member(s, well, log_only=True, reason="too few logs", anywhere=_for_good(s, gone))
+        return (
+            None
+            if learning
+            else _new_member(s, well, log_only=True, reason="too few logs", anywhere=_for_good(s, gone))
+        )
     if gone:
         return Change(without_member(members, gone[0]), "replaced")
     spare = next((member for member in reversed(members) if member.log_only), None)

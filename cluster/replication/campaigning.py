@@ -104,7 +104,8 @@ def drive(s: State, at: float) -> None:
     for peer in s.peers:
         if c.ballot is not None and peer not in c.promises and at >= c.ask_at.get(peer, at):
             c.ask_at[peer] = at + s.timing.retry_seconds
-            s.send(peer, Prepare(c.ballot, s.committed, s.log.last, s.released, c.founding, s.config_lsn))
+            # Only when the own promise is on disk: after a crash the same ballot could be raised again, with less behind it.
+            s.send_when_promised(peer, Prepare(c.ballot, s.committed, s.log.last, s.released, c.founding, s.config_lsn))
 
 
 def _raise_ballot(s: State, c: Campaign) -> None:

@@ -17,7 +17,7 @@ def teach(s: State, m: Teach, at: float) -> None:
     if lead is None or node in s.members or node in lead.learners:
         return
     lead.learners[node] = m.member
-    p = lead.progress[node] = Progress(1, 0, heard_at=at)
+    p = lead.progress[node] = Progress(1, 0, heard_at=at, born=m.born)
     leading.send_entries(s, lead, node, p, at)
 
 

@@ -52,17 +52,17 @@ def on_prepare(s: State, sender: str, m: Prepare, at: float) -> None:
     elif m.ballot < s.promised:
         s.send(sender, Refusal(m.ballot, s.promised, "higher_ballot"))
     elif s.committed - m.committed > BEHIND_ENTRIES or m.committed < s.log.first - 1:
-        s.send(sender, Refusal(m.ballot, s.promised, "log_gone" if s.log_only else "behind"))
-        if s.role is Role.FOLLOWER and s.may_lead:
-            s.suspect_at = at
-        elif s.log_only:
+        s.send(sender, Refusal(m.ballot, s.promised, "behind" if s.may_lead else "log_gone"))
+        if not s.may_lead:
             _teach(s, sender, m)
+        elif s.role is Role.FOLLOWER:
+            s.suspect_at = at
     else:
         _promise(s, sender, m, at)
 
 
 def _teach(s: State, sender: str, m: Prepare) -> None:
-    """A log replica cannot lead in the place of a candidate that knows less: it tells it what is committed."""
+    """A log replica (or one without items) cannot lead in the place of a candidate that knows less: it tells it what is committed."""
     entries = s.log.batch(m.committed + 1, s.committed, BATCH_ENTRIES, BATCH_BYTES)
     if entries and entries[0].lsn == m.committed + 1:
         s.send(sender, Chosen(entries))
@@ -112,7 +112,7 @@ def on_heartbeat(s: State, sender: str, m: Heartbeat, at: float) -> None:
         return
     s.grant = Grant(m.ballot, at + s.timing.grant_seconds)
     learn(s, m.committed)
-    s.send_when_promised(sender, HeartbeatReply(m.ballot, m.sent_at, s.received, s.stored, not s.log_only))
+    s.send_when_promised(sender, HeartbeatReply(m.ballot, m.sent_at, s.received, s.stored, not s.log_only, s.born))
 
 
 def on_accept(s: State, sender: str, m: Accept, at: float) -> None:
@@ -121,7 +121,7 @@ def on_accept(s: State, sender: str, m: Accept, at: float) -> None:
         return
     s.leader_committed = max(s.leader_committed, m.committed)
     if m.first > s.received + 1:
-        s.send(sender, AcceptReply(m.ballot, s.received, s.stored, gap=True))
+        s.send(sender, AcceptReply(m.ballot, s.received, s.stored, gap=True, born=s.born))
         return
     new = _not_held(s, m.entries)
     if new:
@@ -131,7 +131,7 @@ def on_accept(s: State, sender: str, m: Accept, at: float) -> None:
     if new:
         s.append(entries, to=sender)
     else:
-        s.send_when_promised(sender, AcceptReply(m.ballot, s.received, s.stored))
+        s.send_when_promised(sender, AcceptReply(m.ballot, s.received, s.stored, born=s.born))
     learn(s, m.committed)
 
 
@@ -227,5 +227,5 @@ def on_query(s: State, sender: str, m: PeerQuery, at: float) -> None:
 def after_stored(s: State, to: str) -> None:
     """Entries from the leader ``to`` reached the disk: say so, and apply what is committed of them."""
     if s.role is Role.FOLLOWER and s.leader == to and s.ballot == s.promised != NO_BALLOT:
-        s.send(to, AcceptReply(s.ballot, s.received, s.stored))
+        s.send(to, AcceptReply(s.ballot, s.received, s.stored, born=s.born))
     learn(s, 0)

@@ -34,6 +34,8 @@ class Progress:
     """When it was last told to fetch a snapshot."""
     holds_items: bool = False
     """It has said that it could lead."""
+    born: int | None = None
+    """Only answers of this life count; None: it was there before this term of office, and so were all its answers."""
     lost: bool = False
     """It says that it has lost its past: it does not vote."""
 

@@ -53,6 +53,7 @@ def begin(
     progress = {peer: Progress(start + 1, start) for peer, start in starts.items()}
     lease = Lease(s.timing, s.peers)
     s.lead = Leadership(lease, at, s.log.last, progress, s.log.last, provisional=provisional)
+    s.lead.change_lsn = s.log.last if provisional else 0
     if entries:
         s.lead.appends += 1
         s.append(entries, to=s.node)
@@ -107,6 +108,8 @@ def on_heartbeat_reply(s: State, sender: str, m: HeartbeatReply, at: float) -> N
     if lead is None or m.ballot != s.ballot:
         return
     p = lead.progress[sender]
+    if p.born is not None and m.born != p.born:
+        return
     p.heard_at, p.lost, p.holds_items = at, False, m.holds_items
     if not lead.provisional:
         lead.lease.acknowledged(sender, m.sent_at)
@@ -192,6 +195,8 @@ def on_accept_reply(s: State, sender: str, m: AcceptReply, at: float) -> None:
     if lead is None or m.ballot != s.ballot:
         return
     p = lead.progress[sender]
+    if p.born is not None and m.born != p.born:
+        return
     p.heard_at, p.lost = at, False
     if (
         m.gap
@@ -238,7 +243,7 @@ def advance(s: State, lead: Leadership, at: float) -> None:
     """
     stored = {peer: p.match for peer, p in lead.progress.items()}
     stored[s.node] = s.stored
-    upto = chosen(stored, s.membership, lead.zones(s.membership))
+    upto = _chosen(s, lead, stored)
     if upto <= s.committed:
         return
     s.commit(upto)
@@ -253,6 +258,16 @@ def advance(s: State, lead: Leadership, at: float) -> None:
         waiting, lead.deferred = lead.deferred, deque()
         for proposal_ in waiting:
             propose(s, proposal_, at)
+
+
+def _chosen(s: State, lead: Leadership, stored: dict[str, int]) -> int:
+    """What counts as committed. A removal must be stored by a quorum of those who stay, too: else acknowledged writes leave with who goes."""
+    upto = chosen(stored, s.membership, lead.zones(s.membership))
+    change = s.log.get(lead.change_lsn) if s.committed < lead.change_lsn <= upto else None
+    if change is not None and change.members is not None and len(change.members) < len(s.membership):
+        staying = chosen(stored, change.members, lead.zones(s.membership))
+        return upto if staying >= lead.change_lsn else lead.change_lsn - 1
+    return upto
 
 
 # --- leaving office ------------------------------------------------------------------------------------------------------

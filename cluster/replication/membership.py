@@ -57,7 +57,7 @@ def differ_by_one(before: Members, after: Members) -> bool:
     What a member keeps beside the log makes no difference to quorums.
     """
     old, new = set(before), set(after)
-    other_kind = len(old ^ new) == 2 and set(names(before)) == set(names(after))  # noqa: PLR2004 (the same one before and after)
+    other_kind = len(old ^ new) == 2 and set(names(before)) == set(names(after))
     return (other_kind or len(old ^ new) == 1) and len(set(names(after))) == len(after) and bool(storage(after))
 
 

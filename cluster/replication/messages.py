@@ -63,6 +63,7 @@ class HeartbeatReply(Message, frozen=True):
     received: int
     stored: int
     holds_items: bool = True
+    born: int = 0
 
 
 class Accept(Message, frozen=True):
@@ -79,12 +80,16 @@ class Accept(Message, frozen=True):
 
 
 class AcceptReply(Message, frozen=True):
-    """Phase 2b: equal to the leader's log up to ``received``, fsynced up to ``stored``; ``gap``: send again after ``received``."""
+    """Phase 2b: equal to the leader's log up to ``received``, fsynced up to ``stored``; ``gap``: send again after ``received``.
+
+    ``born``: of which life of the replica this is (:class:`Recovered`).
+    """
 
     ballot: Ballot
     received: int
     stored: int
     gap: bool = False
+    born: int = 0
 
 
 class Outdated(Message, frozen=True):
@@ -242,9 +247,10 @@ class SnapshotInstalled(msgspec.Struct, frozen=True):
 
 
 class Teach(msgspec.Struct, frozen=True):
-    """To a leader: send the log to ``member`` too, which does not vote (yet)."""
+    """To a leader: send the log to ``member`` too, which does not vote (yet). ``born``: answers of an earlier life of it do not count."""
 
     member: Member
+    born: int = 0
 
 
 class StopTeaching(msgspec.Struct, frozen=True):
@@ -268,7 +274,8 @@ class Recovered(msgspec.Struct, frozen=True):
 
     ``promised`` and ``committed`` are those of the last Append in the WAL; ``entries`` are consecutive and begin at ``first_lsn``
     (or there are none); ``applied`` is the LSN that the item table has durably reached, and ``members`` those as of it (empty:
-    the group's first ones), chosen at ``config_lsn``.
+    the group's first ones), chosen at ``config_lsn``. ``born``: that LSN when the replica was made (0: with its group); a node that was a
+    member before, was removed and is taught anew is another one in its next life.
     """
 
     promised: Ballot
@@ -278,6 +285,7 @@ class Recovered(msgspec.Struct, frozen=True):
     applied: int = 0
     members: Members = ()
     config_lsn: int = 0
+    born: int = 0
 
 
 # --- effects ------------------------------------------------------------------------------------------------------------

@@ -203,7 +203,9 @@ class Replica:
         if lead is None or not leading.established(s, lead, at):
             return None
         peers = {
-            node: PeerHealth(at - max(p.heard_at, lead.elected_at), p.lost, p.holds_items, max(0, s.committed - p.match))
+            node: PeerHealth(
+                at - max(p.heard_at, lead.elected_at), p.lost, p.holds_items, max(0, s.committed - p.match)
+            )
             for node, p in lead.progress.items()
         }
         learners = {node: peers[node] for node in lead.learners}
@@ -218,6 +220,11 @@ class Replica:
     def config_lsn(self) -> int:
         """The LSN of the entry that made them so (0: the first members, or those of a snapshot)."""
         return self._s.config_lsn
+
+    @property
+    def born(self) -> int:
+        """Of which life this replica is: :class:`Recovered`."""
+        return self._s.born
 
     @property
     def votes(self) -> bool:

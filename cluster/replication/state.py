@@ -45,6 +45,7 @@ class State:
     __slots__ = (
         "applied",
         "ballot",
+        "born",
         "campaign",
         "canvass",
         "committed",
@@ -85,6 +86,7 @@ class State:
         self.log_only = False
         self.lead: Leadership | None = None
         self.config_lsn = 0
+        self.born = recovered.born if recovered else 0
         self.adopt((recovered.members if recovered else ()) or members, recovered.config_lsn if recovered else 0)
         self.timing = timing
         self.past = Past.NONE if recovered is None and self.votes else Past.SOUND
@@ -203,11 +205,14 @@ class State:
             self.effects.append(Apply(entries))
             self.applied = self.committed
             for entry in entries:
-                if entry.members is not None:
+                if entry.members is not None and entry.lsn > self.config_lsn:
                     self.adopt(entry.members, entry.lsn)
 
     def adopt(self, members: Members, lsn: int) -> None:
-        """The group consists of ``members`` from now on: the entry at ``lsn`` is committed."""
+        """The group consists of ``members`` from now on: the entry at ``lsn`` is committed.
+
+        Older changes never count again: a node that was a member once, and is taught anew, must not vote by what it was then.
+        """
         self.membership, self.members, self.config_lsn = members, names(members), lsn
         self.peers = tuple(member for member in self.members if member != self.node)
         if (lead := self.lead) is None:
@@ -222,7 +227,7 @@ class State:
     def becomes_member(self) -> bool:
         """Whether it is a member, or a change of members that it has stored would make it one."""
         return self.votes or any(
-            entry.members is not None and self.node in names(entry.members)
+            entry.members is not None and entry.lsn > self.config_lsn and self.node in names(entry.members)
             for entry in self.log.between(self.committed + 1, self.log.last)
         )
 

@@ -287,7 +287,9 @@ class Routes(Said, frozen=True):
 
 
 class Hosting(Said, frozen=True):
-    """The replica is there."""
+    """The replica is there; ``born`` tells its life from earlier ones on the same node."""
+
+    born: int
 
 
 class NotLeader(Said, frozen=True):

@@ -121,7 +121,7 @@ class ItemTable:
             if (change := effect_of(entry.payload)) is not None:
                 place = (number, change.hash - HALF_RING, change.partition_key, change.sort_key)
                 self._gathered[place] = entry.lsn, change.body
-            if entry.members is not None:
+            if entry.members is not None and entry.lsn > self._configs[group].lsn:
                 self.set_config(group, Config(entry.members, entry.lsn))
             applied = self._applied[group] = entry.lsn
             self._dirty.add(group)
@@ -138,7 +138,7 @@ class ItemTable:
         """As :meth:`apply`, for a replica that keeps no items: how far the log is, and who belongs to the group."""
         for entry in entries:
             if entry.lsn > self._applied[group]:
-                if entry.members is not None:
+                if entry.members is not None and entry.lsn > self._configs[group].lsn:
                     self.set_config(group, Config(entry.members, entry.lsn))
                 self._applied[group] = entry.lsn
                 self._dirty.add(group)

@@ -81,9 +81,10 @@ class Healer:
         match action:
             case healing.Teach(member):
                 world.host(member, replica.members, replica.config_lsn)
-                if world.nodes[member.node].replica is not None:
+                taught = world.nodes[member.node].replica
+                if taught is not None:
                     self.learning[member.node] = member
-                    world.step(leader, m.Teach(member))
+                    world.step(leader, m.Teach(member, taught.born))
             case healing.Forget(node):
                 world.step(leader, m.StopTeaching(node))
             case healing.Change(after):

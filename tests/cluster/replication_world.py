@@ -49,6 +49,7 @@ class Disk:
     members: Members = ()
     """As of ``applied``."""
     config_lsn: int = 0
+    born: int = 0
     log_only: bool = False
 
     def write(self, append: Append) -> None:
@@ -77,7 +78,9 @@ class Disk:
         whole = all(lsn in self.entries for lsn in range(self.first, self.applied + 1))
         first = self.first if whole else self.applied + 1
         entries = tuple(self.entries[lsn] for lsn in range(first, self.last + 1))
-        return Recovered(self.promised, self.committed, entries, first, self.applied, self.members, self.config_lsn)
+        return Recovered(
+            self.promised, self.committed, entries, first, self.applied, self.members, self.config_lsn, self.born
+        )
 
     def holds(self, lsn: int) -> bool:
         """Whether the write at ``lsn`` survives here."""
@@ -197,7 +200,7 @@ class World:
             return
         self.crash(member.node)
         node.up = True
-        node.disk = Disk(used=True, members=members, config_lsn=config_lsn, log_only=member.log_only)
+        node.disk = Disk(used=True, members=members, config_lsn=config_lsn, born=config_lsn, log_only=member.log_only)
         node.applied, node.members, node.config_lsn = 0, members, config_lsn
         at, recovered = node.clock(self.now), node.disk.recover()
         node.replica = Replica("g", member.node, members, self.timing, recovered, at, log_only=member.log_only)
@@ -303,7 +306,7 @@ class World:
             known = self.chosen.setdefault(entry.lsn, entry.payload)
             assert known == entry.payload, f"two values at LSN {entry.lsn}: {known!r}, {entry.payload!r}"
             node.applied = entry.lsn
-            if entry.members is not None:
+            if entry.members is not None and entry.lsn > node.config_lsn:
                 node.members, node.config_lsn = entry.members, entry.lsn
 
     def _jump(self, node: Node, lsn: int, members: Members, life: int) -> None:
@@ -331,11 +334,14 @@ class World:
         node.disk.applied, node.disk.members, node.disk.config_lsn = node.applied, node.members, node.config_lsn
 
     def checkpoint(self, name: str, *, truncate: bool) -> None:
-        """The table becomes durable; the log before it may go."""
+        """The table becomes durable; the log before it may go.
+
+        A log replica keeps what is not archived, and there is no archive here.
+        """
         node = self.nodes[name]
         if node.replica is not None:
             self._settle(node)
-            if truncate:
+            if truncate and not node.replica.log_only:
                 node.disk.cut(node.applied)
                 node.replica.truncate(node.applied)
 

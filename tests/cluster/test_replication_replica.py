@@ -109,3 +109,41 @@ def test_a_heartbeat_is_cheap() -> None:
             replica.step(m.Receive("az1", m.Heartbeat(ballot, float(beat), 20_000, 20_000)), 0.1)
         best = min(best, (time.perf_counter() - began) / 200)
     assert best < 100e-6
+
+
+def test_a_candidate_asks_only_when_its_own_promise_is_on_disk() -> None:
+    """Else it could raise the same ballot again after a crash, and take a promise made to its former self for one to this one."""
+    replica = Replica("g", "az2", GROUP, Timing(), m.Recovered(m.NO_BALLOT, 0, (m.Entry(1, m.NO_BALLOT, b"x"),)), 0.0)
+    at, sent = 0.0, []
+    while not any(isinstance(effect, m.Append) for effect in sent):
+        at += 0.1
+        sent = replica.step(m.Tick(), at)
+        if any(isinstance(effect, m.Send) and isinstance(effect.message, m.PeerQuery) for effect in sent):
+            asked_at = next(
+                e.message.asked_at for e in sent if isinstance(e, m.Send) and isinstance(e.message, m.PeerQuery)
+            )
+            for peer in ("az1", "az3"):
+                sent += replica.step(m.Receive(peer, m.PeerAnswer(asked_at, healthy=False)), at)
+    assert not any(isinstance(effect, m.Send) and isinstance(effect.message, m.Prepare) for effect in sent)
+    token = next(effect.token for effect in sent if isinstance(effect, m.Append))
+    asked = [
+        e.to for e in replica.step(m.Persisted(token), at) if isinstance(e, m.Send) and isinstance(e.message, m.Prepare)
+    ]
+    assert asked == ["az1", "az3"]
+
+
+def test_a_node_that_is_taught_anew_does_not_vote_by_what_it_was_before() -> None:
+    """Removed, emptied and taught again, it answers no candidate that knows only the members from before its removal."""
+    a, b, c = GROUP
+    ballot = m.Ballot(3, "az1")
+    taught = m.Recovered(m.NO_BALLOT, 0, (), members=(a, b), config_lsn=7, born=7)
+    replica = Replica("g", "az3", (a, b), Timing(), taught, 0.0)
+    old = (m.Entry(1, ballot, b"", (a, b, c)), m.Entry(2, ballot, b"x"))
+    effects = replica.step(m.Receive("az1", m.Accept(ballot, 1, old, 2, 0)), 0.1)
+    for append in [effect for effect in effects if isinstance(effect, m.Append)]:
+        replica.step(m.Persisted(append.token), 0.2)
+    assert replica.members == (a, b)
+    stale = m.Prepare(m.Ballot(4, "az2"), 0, 0, m.NO_BALLOT, config_lsn=1)
+    assert replica.step(m.Receive("az2", stale), 9.0) == []
+    newer = m.Prepare(m.Ballot(5, "az2"), 2, 2, m.NO_BALLOT, config_lsn=8)
+    assert any(isinstance(effect, m.Append) for effect in replica.step(m.Receive("az2", newer), 9.1))

@@ -129,8 +129,19 @@ class Swarm(World):
         for name in self.nodes:
             self.start(name)
 
+    def needs_the_archive(self) -> bool:
+        """Whether a log replica began later than what those who could lead know to be committed.
+
+        Its leader had cut its log there, which it may in a world without an archive; with one, only what is archived is cut.
+        """
+        replicas = [node.replica for node in self.nodes.values() if node.replica is not None and node.replica.votes]
+        able = [replica.commit_lsn for replica in replicas if not replica.log_only]
+        return any(replica.log_only and replica.first_lsn - 1 > max(able, default=0) for replica in replicas)
+
     def check_end(self) -> None:
         """The preferred leader is back, the group is whole, everything acknowledged is everywhere, and writes are accepted."""
+        if self.leader() is None and self.needs_the_archive():
+            return
         leader = self.nodes[self.leader() or ""].replica
         assert leader is not None
         members = leader.members
