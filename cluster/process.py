@@ -19,6 +19,7 @@ from cluster.control.healing import Patience
 from cluster.disk import RealDisk
 from cluster.fault_actions import FaultActions
 from cluster.fault_injection import FaultSet
+from cluster.format import check as check_format
 from cluster.loopback import load_topology
 from cluster.node import NodeSettings, StorageNode
 from cluster.pages import listening, metrics_app
@@ -260,6 +261,7 @@ async def run_zone(config: ClusterConfig, zone: str, ready: asyncio.Event | None
     """Run the zone until cancelled; ``ready`` is set once it can serve everything. Raises OSError when an address is taken."""
     from cluster.api.evaluation import evaluate  # noqa: PLC0415
 
+    check_format(config.data_dir)
     topology = load_topology(config)
     front = http_front(config, topology)
     process = ZoneProcess(config, zone, topology=topology, evaluate=evaluate, front=front)

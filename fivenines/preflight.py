@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from cluster.format import OtherFormat, check
 from cluster.topology import Address
 from fivenines.parts import Part
 
@@ -43,6 +44,14 @@ def _already_up(state_dir: Path, lock: str) -> str:
         f"fivenines is already up here: process {holder['pid']}, console {holder['console']}, data in {state_dir}.\n"
         "Look at it with 'fivenines status', or stop it with Ctrl-C where it runs."
     )
+
+
+def check_state(data_dir: Path) -> None:
+    """Raise :class:`InTheWay` when the store's files are of another version."""
+    try:
+        check(data_dir)
+    except OtherFormat as error:
+        raise InTheWay(str(error)) from error
 
 
 def check_ports(parts: tuple[Part, ...]) -> None:

@@ -108,6 +108,7 @@ async def running(config: Config, progress: Progress) -> AsyncIterator[Stack]:
         resolved, topology = prepare(config)
         parts = parts_of(resolved, topology)
         preflight.check_ports(parts)
+        preflight.check_state(resolved.cluster.data_dir)
         stack = _assemble(resolved, topology)
         try:
             async with control.served(resolved.state_dir, stack.faults, stack.state):
