@@ -4,9 +4,10 @@ A *swarm* (Groce et al., "Swarm testing", 2012): each run has only some kinds of
 drowned by the common ones.
 
 The budget. Faults that lose nothing durable (power-off, crash, pause, partition, slow or full disk, clocks) may hit anybody,
-at any time, all at once. Faults that damage what was durable (``wipe``, ``corrupt``) hit the disks of one zone only, the
-*unlucky* one of the run: of the three copies of a group in three zones two are always sound, so a promise broken is a bug,
-and never bad luck. When the faults end, everything is repaired and switched on: what is left to do is the store's.
+at any time, all at once. Faults that damage what was durable (``wipe``, ``rot``) hit one node only, the *unlucky* one of the
+run: no group has two members on one node, so of the two copies of an acknowledged write one is always sound and in the hands
+of a member that votes. A broken promise is therefore a bug, and never bad luck (TigerBeetle's fault atlas does the same for
+blocks). When the faults end, everything is switched on; what is left to do is the store's.
 """
 
 import random
@@ -42,9 +43,13 @@ class Trouble(StrEnum):
     """A node's wall clock is wrong."""
     TABLE = "table"
     """A table is created, and deleted when the trouble ends."""
+    WIPE = "wipe"
+    """The unlucky node comes back with an empty disk."""
+    ROT = "rot"
+    """Bytes of the unlucky node's files have changed when its power is back."""
 
 
-DURABLE_DAMAGE: frozenset[Trouble] = frozenset()
+DAMAGE = frozenset({Trouble.WIPE, Trouble.ROT})
 """Kinds that damage what was durable; see the budget."""
 LONGEST_SECONDS = {
     Trouble.CRASH_IN_FSYNC: 5.0,
@@ -88,6 +93,7 @@ def plan(draw: random.Random, ground: Ground, *, begins_at: float, ends_at: floa
     """The strikes of a run, in order of time, all over by ``ends_at``."""
     kinds = list(Trouble)
     chosen = draw.sample(kinds, draw.randint(1, 6))
+    unlucky = _node(draw, ground, draw.choice(ground.zones))
     gap = draw.choice([1.0, 2.5, 5.0])
     found: list[Strike] = []
     at = begins_at
@@ -95,7 +101,8 @@ def plan(draw: random.Random, ground: Ground, *, begins_at: float, ends_at: floa
         trouble = draw.choice(chosen)
         longest = min(LONGEST_SECONDS.get(trouble, _USUAL_LONGEST_SECONDS), (ends_at - at) / 2)
         seconds = draw.choice([0.05, 0.3, 1.0]) * longest * draw.random()
-        found.append(Strike(at, trouble, _places(draw, trouble, ground), seconds, _amount(draw, trouble)))
+        places = (unlucky,) if trouble in DAMAGE else _places(draw, trouble, ground)
+        found.append(Strike(at, trouble, places, seconds, _amount(draw, trouble)))
     return tuple(found)
 
 
@@ -130,4 +137,6 @@ def _amount(draw: random.Random, trouble: Trouble) -> float:
         return draw.choice([10.0, 100.0, 1000.0])
     if trouble is Trouble.CLOCK:
         return draw.uniform(-1.0, 1.0)
+    if trouble is Trouble.ROT:
+        return draw.choice([1.0, 3.0])
     return draw.uniform(-86400.0, 86400.0) if trouble is Trouble.SKEW else 0.0

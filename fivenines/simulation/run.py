@@ -5,6 +5,7 @@ import functools
 import gc
 import random
 import time
+import traceback
 from dataclasses import dataclass
 
 from fivenines.simulation import convergence
@@ -62,7 +63,11 @@ def run(seed: int, *, keeps_trace: bool = False) -> Report:
     began = time.process_time()
     report = Report(seed)
     stage = Stage(Trace(keeps=keeps_trace), Verdict())
-    act(stage, lambda: _live(seed, options(seed), stage, report))
+    try:
+        act(stage, lambda: _live(seed, options(seed), stage, report))
+    except Exception:  # noqa: BLE001 (one seed that fails in an unforeseen way must not end the swarm)
+        stage.verdict.breaks("runs_to_its_end", stage.now(), traceback.format_exc())
+        report.broken, report.digest, report.lines = stage.verdict.broken, stage.trace.digest, stage.trace.lines
     gc.collect()
     report.cpu_seconds = time.process_time() - began
     return report

@@ -27,6 +27,8 @@ class Striker:
         self._beginnings: dict[Trouble, Callable[[Strike], Awaitable[End]]] = {
             Trouble.CRASH: lambda strike: self._down(strike, crash=True),
             Trouble.CRASH_IN_FSYNC: self._crash_in_fsync,
+            Trouble.WIPE: self._damage,
+            Trouble.ROT: self._damage,
             Trouble.STOP: lambda strike: self._down(strike, crash=False),
             Trouble.ZONE_OFF: self._zones_off,
             Trouble.REGION_OFF: self._zones_off,
@@ -84,6 +86,16 @@ class Striker:
         await asyncio.sleep(strike.seconds / 2)
         end = await self._down(strike, crash=True)
         await slow()
+        return end
+
+    async def _damage(self, strike: Strike) -> End:
+        (node,) = strike.places
+        end = await self._down(strike, crash=True)
+        self._world.damaging(node)
+        if strike.trouble is Trouble.WIPE:
+            self._world.disks[node].wipe()
+        for _ in range(int(strike.amount)):
+            self._world.note("rot", f"{node}: {self._world.disks[node].rot()}")
         return end
 
     async def _zones_off(self, strike: Strike) -> End:

@@ -25,6 +25,7 @@ from fivenines.simulation.stage import Stage
 from fivenines.simulation.zone import SimulatedZone
 
 WALL_CLOCK_EPOCH = 1_800_000_000.0
+START_AGAIN_SECONDS = 1.0
 TABLE = "t"
 QUICK = TimingConfig(heartbeat_seconds=0.25, lease_seconds=1.5, drift_bound_seconds=0.05, request_timeout_seconds=1.0)
 USUAL = TimingConfig()
@@ -56,7 +57,7 @@ class World:
     """Everything there is in a run. Made inside a virtual loop."""
 
     def __init__(self, seed: int, size: Size, stage: Stage) -> None:
-        self._seed, self.trace, self.verdict = seed, stage.trace, stage.verdict
+        self._seed, self._stage, self.trace, self.verdict = seed, stage, stage.trace, stage.verdict
         self._loop = asyncio.get_running_loop()
         self.config = configuration(size)
         self.topology = build(self.config, single=False)
@@ -72,6 +73,7 @@ class World:
         self._nonces = self.draw("nonces")
         self._down: dict[str, int] = {}
         """How many faults hold a zone or a node down."""
+        self._starting: set[asyncio.Task[None]] = set()
         self._changing = {name: asyncio.Lock() for name in self.config.zones}
         """Held while something of the zone starts or stops: a disk has one user at a time."""
         self.timing = Timing(
@@ -188,8 +190,24 @@ class World:
                 await self._start_node(zone, name)
 
     async def _start_node(self, zone: SimulatedZone, name: str) -> None:
-        if not self._down.get(name) and self.zones.get(zone.zone.name) is zone:
+        """As a supervisor does: a node that cannot be opened, because its disk is full, is tried again."""
+        if self._down.get(name) or self.zones.get(zone.zone.name) is not zone:
+            return
+        try:
             await zone.components.start(name)
+        except OSError as error:
+            self.disks[name].close()
+            self.note("refused", f"{name} does not start: {error}")
+            self._loop.call_later(START_AGAIN_SECONDS, self._start_again, zone, name)
+
+    def _start_again(self, zone: SimulatedZone, name: str) -> None:
+        async def start() -> None:
+            async with self._changing[zone.zone.name]:
+                await self._start_node(zone, name)
+
+        task = self._loop.create_task(start())
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
 
     def _lose_power(self, name: str) -> None:
         self.watch.closed(name)
@@ -198,6 +216,11 @@ class World:
         disk.power_off()
         if not in_use:
             disk.close()
+
+    def damaging(self, name: str) -> None:
+        """The node's disk is about to lose, on purpose, what was durable."""
+        self.watch.durability.forget(name)
+        self._stage.expects_errors = True
 
     def _open_node(self, name: str, hub: Hub) -> StorageNode:
         settings = NodeSettings(

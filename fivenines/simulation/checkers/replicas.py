@@ -36,23 +36,24 @@ class Agreement:
 
     def stepped(self, group: Watched, event: Input, effects: list[Effect]) -> None:
         """Look at one decision."""
-        if isinstance(event, SnapshotInstalled):
-            place = group.name, group.node
-            self._applied[place] = max(self._applied[place], event.lsn)
+        snapshot = event.lsn if isinstance(event, SnapshotInstalled) else 0
+        place = group.name, group.node
+        self._applied[place] = max(self._applied[place], snapshot)
         for effect in effects:
             if isinstance(effect, Apply):
-                self._apply(group, effect.entries)
+                self._apply(group, effect.entries, snapshot)
             elif isinstance(effect, RoleChanged):
                 self._role(group, effect)
         if group.replica.role == "leader":
             self._lease(group)
 
-    def _apply(self, group: Watched, entries: tuple[Entry, ...]) -> None:
+    def _apply(self, group: Watched, entries: tuple[Entry, ...], snapshot: int) -> None:
+        """``snapshot``: with this step everything up to there is in the table, whatever is said of single entries below."""
         place = group.name, group.node
         for entry in entries:
-            if entry.lsn != self._applied[place] + 1:
+            if entry.lsn != self._applied[place] + 1 and entry.lsn > snapshot:
                 self._break("applied_in_order", f"{place} applies {entry.lsn} after {self._applied[place]}")
-            self._applied[place] = entry.lsn
+            self._applied[place] = max(self._applied[place], entry.lsn)
             value = _value(entry)
             known = self._chosen.setdefault((group.name, entry.lsn), value)
             if known != value:
