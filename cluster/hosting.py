@@ -122,7 +122,8 @@ class Replicas:
             newcomer = self._newcomer(group, config) if taught and not applied else None
             return newcomer, applied > 0 or group in self._node.lost
         self._node.recovered_log(group, log)
-        if log.misses(applied) and not items.fact(_log_only(group)):
+        # What a log replica has followed looks like what a table has applied: that its items never came has to be remembered.
+        if (log.misses(applied) and not items.fact(_log_only(group))) or items.fact(_lacks_items(group)):
             logger.warning("%s has lost items of %s: a snapshot is needed", self._node.name, group)
             self.rebuilding.add(group)
         recovered = msgspec.structs.replace(log.recovered(applied, config), born=items.fact(_born(group)))
@@ -166,6 +167,7 @@ class Replicas:
         """A log replica is to become a storage replica: its items come by snapshot."""
         if self._node.items.fact(_log_only(known.name)):
             self._node.items.set_fact(_log_only(known.name), 0)
+            self._node.items.set_fact(_lacks_items(known.name), 1)
             self.rebuilding.add(known.name)
             known.kept = Kept.NOTHING
 
@@ -209,6 +211,7 @@ class Replicas:
         self._node.items.drop(group)
         self._node.items.set_fact(_log_only(group), 0)
         self._node.items.set_fact(_born(group), 0)
+        self._node.items.set_fact(_lacks_items(group), 0)
         self._node.lost.discard(group)
         self.rebuilding.discard(group)
         self._node.metrics.forget(hosted.table.name, hosted.partition.id)
@@ -236,37 +239,40 @@ class Replicas:
 
     async def _fetch(self, group: str, need: NeedSnapshot) -> None:
         node, hosted = self._node, self.groups[group]
+        with_items = need.members is None or group in self.rebuilding
         try:
-            snapshot = await fetch_snapshot(self._hub, node.name, need.source, group, items=need.members is None)
+            snapshot = await fetch_snapshot(self._hub, node.name, need.source, group, items=with_items)
         except (Unreachable, NoAnswer, ValueError) as error:
             logger.warning("%s could not fetch %s from %s: %s", node.name, group, need.source, error)
             return
-        lsn = snapshot.lsn if need.members is None else need.lsn
-        if (
-            self.groups.get(group) is not hosted
-            or lsn <= node.items.applied(group)
-            or lsn < hosted.replica.first_lsn - 1
-        ):
+        lsn = snapshot.lsn if with_items else need.lsn
+        # Items that are not there yet may come as of an LSN that the log has passed: they are brought up to it.
+        older = lsn <= node.items.applied(group) and group not in self.rebuilding
+        wanted = with_items or group not in self.rebuilding
+        if self.groups.get(group) is not hosted or older or not wanted or lsn < hosted.replica.first_lsn - 1:
             return
-        install = bind(self._install, group, lsn, snapshot)
+        install = bind(self._install, group, lsn, snapshot, with_items=with_items)
         if not node.keeping.attempt(install) or not await node.keeping.make_durable():
             return
         node.metrics.snapshots.inc()
         logger.info("%s has %s from %s: %d items at LSN %d", node.name, group, need.source, len(snapshot.rows), lsn)
         # From now on the log says that everything up to there is in the table: it will be noticed if the table loses it.
-        installed = bind(self._installed, hosted, lsn, snapshot.config)
+        installed = bind(self._installed, hosted, lsn, snapshot.config, with_items=with_items)
         node.log.add(WalRecord(group, NO_BALLOT, lsn, (), lsn), installed)
 
-    def _install(self, group: str, lsn: int, snapshot: Snapshot) -> None:
+    def _install(self, group: str, lsn: int, snapshot: Snapshot, *, with_items: bool) -> None:
         # In one transaction: of the log up to here, nobody knows after a restart what was chosen and what was replaced.
         self._node.items.set_fact(snapshot_fact(group), lsn)
         self._node.items.install(group, snapshot.rows, lsn, snapshot.config)
+        if with_items:
+            self._node.items.set_fact(_lacks_items(group), 0)
 
-    def _installed(self, hosted: HostedGroup, lsn: int, config: Config) -> None:
+    def _installed(self, hosted: HostedGroup, lsn: int, config: Config, *, with_items: bool) -> None:
         if self.groups.get(hosted.name) is not hosted:
             return
         hosted.step(SnapshotInstalled(lsn, config.members))
-        if hosted.name in self.rebuilding:
+        goes_on = hosted.replica.first_lsn <= self._node.items.applied(hosted.name) + 1
+        if hosted.name in self.rebuilding and with_items and goes_on:
             self.rebuilding.discard(hosted.name)
             hosted.has_items()
 
@@ -283,6 +289,11 @@ def snapshot_fact(group: str) -> str:
 
 def _born(group: str) -> str:
     return f"born:{group}"
+
+
+def _lacks_items(group: str) -> str:
+    """The fact that the replica's items are still to be fetched."""
+    return f"lacks_items:{group}"
 
 
 def _log_only(group: str) -> str:
