@@ -19,8 +19,8 @@ from cluster.routing.messages import Row, WhatRow
 from cluster.scrub.asking import Replicas
 from cluster.scrub.digest import Place
 from cluster.scrub.metrics import ScrubMetrics
-from cluster.scrub.settling import ARCHIVE, Settlement, Verdict, Vote, settle, vote_of
-from cluster.storage.records import Change, encode_change, encode_erasure
+from cluster.scrub.settling import ARCHIVE, Seen, Settlement, Verdict, Vote, settle, vote_of
+from cluster.storage.records import Change, change_of, encode_change, encode_erasure, item_checksum
 from cluster.topology import key_hash
 
 logger = logging.getLogger("cluster")
@@ -47,7 +47,7 @@ FindReference = Callable[[HostedGroup, int], Awaitable[Reference | None]]
 
 
 class Mender:
-    """Of one node. ``reference`` is asked only when the replicas alone do not decide."""
+    """Of one node. ``reference`` is asked only when neither the replicas nor the log in memory decide."""
 
     def __init__(self, node: Surroundings, replicas: Replicas, metrics: ScrubMetrics, reference: FindReference) -> None:
         self._node, self._replicas, self._metrics, self._reference = node, replicas, metrics, reference
@@ -74,20 +74,16 @@ class Mender:
             return Mending.NOT_DONE
         ballot, upto = group.replica.ballot, group.replica.applied_lsn
         rows = await self._replicas.rows(group, WhatRow(group.name, place, upto), ROW_SECONDS)
-        settlement = self._settle(group, place, rows, reference, upto)
+        votes: dict[str, Vote] = {name: vote_of(row) for name, row in rows.items()}
+        settlement = settle(_with_archive(votes, group, place, reference, upto))
+        if settlement.verdict is Verdict.UNDECIDED and (said := logged(group, place, upto)) is not None:
+            settlement = settle({**votes, ARCHIVE: said})
         if settlement.verdict is Verdict.UNDECIDED and reference is None:
-            settlement = self._settle(group, place, rows, await self._reference(group, upto), upto)
+            reference = await self._reference(group, upto)
+            settlement = settle(_with_archive(votes, group, place, reference, upto))
         if group.replica.ballot != ballot or not group.leads():
             return Mending.NOT_DONE
         return await self._carry_out(group, place, settlement)
-
-    def _settle(
-        self, group: HostedGroup, place: Place, rows: dict[str, Row | None], reference: Reference | None, upto: int
-    ) -> Settlement:
-        votes: dict[str, Vote] = {name: vote_of(row) for name, row in rows.items()}
-        if reference is not None and _advance(group, reference, upto):
-            votes[ARCHIVE] = vote_of(reference.rows.get(place))
-        return settle(votes)
 
     async def _carry_out(self, group: HostedGroup, place: Place, settlement: Settlement) -> Mending:
         match settlement.verdict:
@@ -130,6 +126,25 @@ def _possible(group: HostedGroup, place: Place) -> bool:
     partition = group.partition
     slice_ = Slice(table="", partition="", group="", start=partition.start, end=partition.end)
     return place[0] == key_hash(place[1]) and slice_.holds(place[0])
+
+
+def logged(group: HostedGroup, place: Place, upto: int) -> Vote | None:
+    """What the leader's log makes of the row, as the archive would; None when the log does not reach back to its last change."""
+    for entry in reversed(group.replica.entries(group.replica.first_lsn, upto)):
+        change = change_of(entry.payload)
+        if change is not None and (change.hash, change.partition_key, change.sort_key) == place:
+            if change.body is None:
+                return Seen.ABSENT
+            return Row(*place, entry.lsn, item_checksum(place[1], place[2], change.body, entry.lsn), change.body)
+    return None
+
+
+def _with_archive(
+    votes: dict[str, Vote], group: HostedGroup, place: Place, reference: Reference | None, upto: int
+) -> dict[str, Vote]:
+    if reference is None or not _advance(group, reference, upto):
+        return votes
+    return {**votes, ARCHIVE: vote_of(reference.rows.get(place))}
 
 
 def _advance(group: HostedGroup, reference: Reference, upto: int) -> bool:

@@ -171,20 +171,37 @@ async def test_whatever_is_wrong_with_a_row_is_found_and_mended_within_one_scrub
     assert sum(node.metrics.archive._mismatches._value.get() for node in nodes(region).values()) == 0
 
 
-async def test_two_damaged_replicas_are_mended_by_the_archive_or_not_at_all(region, make_region, tmp_path):
-    """One sound replica and the archive decide together; one replica alone decides nothing, and its row is not overwritten."""
+async def stall_archive(region, *, stalled):
+    """Keep the archive from every node, or give it back."""
+    for zone in region.zones.values():
+        for name in nodes(region):
+            if stalled:
+                await zone.actions.add(name, Fault.model_validate({"kind": "archive_stall", "node": name}))
+            else:
+                await zone.actions.remove(name)
+
+
+async def test_two_damaged_replicas_are_mended_by_the_log_or_the_archive_or_not_at_all(region, monkeypatch):
+    """One sound replica and the log, or the archive, decide together; one replica alone decides nothing and is not overwritten."""
     await region.put("k", "1")
     group = await group_of(region, "k")
     await eventually(lambda: alike_and_sound(region, group))
-    for node in holders(region, group)[:2]:
-        strike(node, group, "body", b"k")
+
+    def strike_two():
+        for node in holders(region, group)[:2]:
+            strike(node, group, "body", b"k")
+
+    await stall_archive(region, stalled=True)
+    strike_two()
+    assert await region.get("k") == "1"  # the leader's log says so
+    await eventually(lambda: alike_and_sound(region, group))
+    monkeypatch.setattr("cluster.scrub.mending.logged", lambda *_: None)  # it does not reach back so far any more
+    await stall_archive(region, stalled=False)
+    strike_two()
     assert await region.get("k") == "1"
     await eventually(lambda: alike_and_sound(region, group))
-    for zone in region.zones.values():
-        for name in nodes(region):
-            await zone.actions.add(name, Fault.model_validate({"kind": "archive_stall", "node": name}))
-    for node in holders(region, group)[:2]:
-        strike(node, group, "body", b"k")
+    await stall_archive(region, stalled=True)
+    strike_two()
     with pytest.raises(StoreError) as raised:
         await region.get("k")
     assert raised.value.kind == ErrorKind.CORRUPT
@@ -195,11 +212,10 @@ async def test_two_damaged_replicas_are_mended_by_the_archive_or_not_at_all(regi
     assert stored(holders(region, group)[2], group) == before
     with pytest.raises(StoreError):
         await region.put("k", "2")
-    for zone in region.zones.values():
-        for name in nodes(region):
-            await zone.actions.remove(name)
+    await stall_archive(region, stalled=False)
     await scrub(region)
     assert await region.get("k") == "1"
+    await eventually(lambda: alike_and_sound(region, group))
 
 
 async def test_a_damaged_archive_is_reported_and_so_is_one_that_is_not_what_the_replicas_hold(region, tmp_path):
