@@ -290,7 +290,9 @@ class StorageNode:
         return SnapshotPart(self.items.applied(body.group), rows, more, config)
 
     def _routes(self, known: int) -> Body:
-        if catalogue.GROUP not in self.groups:
+        replica = self.groups.get(catalogue.GROUP)
+        if replica is None or replica.kept is not Kept.ITEMS or not replica.replica.votes:
+            # A log replica, or one whose items are still to come, would say that there are no tables, and be believed.
             return Refused(ErrorKind.UNAVAILABLE, "no catalogue here")
         version = self.items.applied(catalogue.GROUP)
         return Routes(version, None if version == known else self.tables())

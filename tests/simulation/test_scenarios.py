@@ -2,6 +2,9 @@
 
 import asyncio
 
+from cluster.control import catalogue
+from cluster.kept import Kept
+from cluster.routing.messages import Refused, Routes, WhatRoutes
 from fivenines.simulation.history import Kind, Outcome
 from fivenines.simulation.nemesis import Trouble
 from tests.simulation.scenes import ANSWERED, gap, scene
@@ -142,3 +145,27 @@ async def test_a_minority_does_not_lead(s):
     for mend in mends:
         await mend()
     await s.seconds(2)
+
+
+@scene
+async def test_a_log_replica_of_the_catalogue_does_not_say_that_there_are_no_tables(s):
+    """While a zone's catalogue is only logged, or its disk is new, its nodes keep what they host and its routers serve."""
+    value = (await s.write()).value
+    group = s.group()
+    reads = s.keep(Kind.READ, zone="az2", pk="k0", every=0.25)
+    other = await s.crash("az2-node-2")
+    back = await s.strike(Trouble.WIPE, "az2-node-1")
+    await s.seconds(5)
+    await back()
+    await s.seconds(8)
+    await other()
+    await s.seconds(8)
+    assert not [operation for operation in reads if "no_such_table" in operation.reason]
+    node = s.world.node("az2-node-1")
+    assert isinstance(await node.asked("az2-memds-1", WhatRoutes(-1), s.now), Routes)
+    node.groups[catalogue.GROUP].kept = Kept.LOG
+    assert isinstance(await node.asked("az2-memds-1", WhatRoutes(-1), s.now), Refused)
+    node.groups[catalogue.GROUP].kept = Kept.ITEMS
+    hosts = [name for name, node in s.world.nodes().items() if group in node.groups]
+    assert {s.world.zone_of[name] for name in hosts} == set(s.world.config.zones)
+    assert await s.read() == value
