@@ -33,6 +33,7 @@ from cluster.watch import Watch
 
 logger = logging.getLogger("cluster")
 
+_DISK_REFUSES = "the disk refuses a new replica"
 FORGOTTEN_SECONDS = 10.0
 """A replica that the routes do not name, and that has heard no leader for so long, is dropped."""
 
@@ -139,13 +140,13 @@ class Replicas:
         """Keep a replica that a leader is going to teach. One that has lost its past, or never had one, begins anew."""
         known = self.groups.get(order.group)
         if known is not None and (known.replica.votes or known.replica.last_lsn) and order.group not in self._node.lost:
-            if not order.member.log_only:
-                self._want_items(known)
+            if not order.member.log_only and not self._node.keeping.attempt(bind(self._want_items, known)):
+                return Refused(ErrorKind.DISK_FULL, _DISK_REFUSES)
             return Hosting(known.replica.born)
-        if known is not None:
-            self.drop(order.group)
+        if known is not None and not self._node.keeping.attempt(bind(self.drop, order.group)):
+            return Refused(ErrorKind.DISK_FULL, _DISK_REFUSES)
         if not self._node.keeping.attempt(bind(self._begin, order)) or not await self._node.keeping.make_durable():
-            return Refused(ErrorKind.DISK_FULL, "the disk refuses a new replica")
+            return Refused(ErrorKind.DISK_FULL, _DISK_REFUSES)
         begun = asyncio.get_running_loop().create_future()
         self._node.log.add(WalRecord(order.group, NO_BALLOT, 0, lost=False), lambda: begun.set_result(None))
         await begun
@@ -202,16 +203,15 @@ class Replicas:
             self.drop(known.name)
 
     def drop(self, group: str) -> None:
-        """Keep a replica no longer."""
+        """Keep a replica no longer. Nothing is changed when the disk refuses."""
+        for fact in (_log_only(group), _born(group), _lacks_items(group)):
+            self._node.items.set_fact(fact, 0)
+        self._node.items.drop(group)
         logger.info("%s drops %s", self._node.name, group)
         hosted = self.groups.pop(group)
         hosted.close()
         if self._watch is not None:
             self._watch.dropped(hosted)
-        self._node.items.drop(group)
-        self._node.items.set_fact(_log_only(group), 0)
-        self._node.items.set_fact(_born(group), 0)
-        self._node.items.set_fact(_lacks_items(group), 0)
         self._node.lost.discard(group)
         self.rebuilding.discard(group)
         self._node.metrics.forget(hosted.table.name, hosted.partition.id)
