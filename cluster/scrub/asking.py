@@ -5,12 +5,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from cluster.group import HostedGroup
+from cluster.ports import ErrorKind
 from cluster.replication.membership import storage
 from cluster.routing.messages import (
     Body,
     DigestIs,
     Print,
     PrintsAre,
+    Refused,
     Row,
     RowIs,
     WhatDigest,
@@ -26,6 +28,7 @@ T = TypeVar("T")
 SILENT_SECONDS = 2.0
 """A member that was not heard for so long is not asked."""
 PRINTS_SECONDS = 5.0
+ASK_SECONDS = 3.0
 
 
 class Replicas:
@@ -45,8 +48,18 @@ class Replicas:
 
     async def digests(self, group: HostedGroup, question: WhatDigest, seconds: float) -> dict[str, DigestIs]:
         """The digest of every one that has it within ``seconds``."""
-        answers = await self._all(group, lambda node: self._ask(node, question, seconds))
+        until = asyncio.get_running_loop().time() + seconds
+        answers = await self._all(group, lambda node: self._digest(node, question, until))
         return {node: answer for node, answer in answers.items() if isinstance(answer, DigestIs)}
+
+    async def _digest(self, node: str, question: WhatDigest, until: float) -> Body | None:
+        """Again and again, while the replica answers that it is at work: one that does not answer is not waited for any longer."""
+        while True:
+            answer = await self._ask(node, question, ASK_SECONDS)
+            working = isinstance(answer, Refused) and answer.kind is ErrorKind.TIMEOUT
+            if not working or asyncio.get_running_loop().time() > until:
+                return answer
+            question = WhatDigest(question.group, question.lsn)
 
     async def rows(self, group: HostedGroup, question: WhatRow, seconds: float) -> dict[str, Row | None]:
         """What each has stored at a place."""

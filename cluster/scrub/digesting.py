@@ -30,6 +30,8 @@ PAUSE_SECONDS = 0.002
 """Between two pieces."""
 LOOK_SECONDS = 0.02
 """A question about an LSN that is not applied yet is looked at so often."""
+ANSWER_SECONDS = 0.5
+"""So long before nobody waits any more, whoever asks for a digest is told that it is not finished."""
 PRINTS_BYTES = 256 * 1024
 
 
@@ -143,10 +145,12 @@ class Digests:
         taking = self._newest.get(question.group)
         if taking is None or taking.lsn != question.lsn:
             return Refused(ErrorKind.UNAVAILABLE, f"{self._node} has no digest of {question.group} at {question.lsn}")
-        patience = max(0.0, until - asyncio.get_running_loop().time())
+        patience = max(0.0, until - ANSWER_SECONDS - asyncio.get_running_loop().time())
         await asyncio.wait([taking.task], timeout=patience)
-        digest = taking.task.result() if taking.task.done() and not taking.task.cancelled() else None
-        return digest or Refused(ErrorKind.UNAVAILABLE, "the digest was not finished")
+        if not taking.task.done():
+            return Refused(ErrorKind.TIMEOUT, "the digest is not finished yet")
+        digest = None if taking.task.cancelled() else taking.task.result()
+        return digest or Refused(ErrorKind.UNAVAILABLE, "the digest was given up")
 
     async def _applied(self, group: str, lsn: int, until: float) -> bool:
         """Wait until the items of ``group`` are those of ``lsn`` or later; False when they will not be soon."""

@@ -2,7 +2,8 @@
 
 More than half of those that have something sound to say, and at least two of them, decide. When they are divided evenly, the side of
 the archive does: it was made from the log alone, so that what it shares with a replica to the bit was written once. One voice is
-never enough: a lost write cannot be told from an item that never was.
+never enough: a lost write cannot be told from an item that never was. A damaged row still has a voice when its LSN and its checksum are
+those of a sound one: they are what was computed when that row was written, so only its body has changed.
 """
 
 from collections.abc import Mapping
@@ -18,13 +19,20 @@ ENOUGH = 2
 
 
 class Seen(StrEnum):
-    """What a voter may have instead of a sound row."""
+    """What a voter may have instead of a row."""
 
     ABSENT = "absent"
-    DAMAGED = "damaged"
 
 
-Vote = Row | Seen
+@dataclass(frozen=True, slots=True)
+class Rotten:
+    """A row that is not sound, as far as it may bear witness."""
+
+    lsn: int
+    checksum: int
+
+
+Vote = Row | Rotten | Seen
 
 
 class Verdict(StrEnum):
@@ -52,21 +60,28 @@ def vote_of(row: Row | None) -> Vote:
     """What a voter that holds ``row`` says."""
     if row is None:
         return Seen.ABSENT
-    return row if is_sound(row) else Seen.DAMAGED
+    return row if is_sound(row) else Rotten(row.lsn, row.checksum)
 
 
 def settle(votes: Mapping[str, Vote]) -> Settlement:
     """Decide by the votes of the replicas (and of the archive, as :data:`ARCHIVE`), all as of the same LSN."""
     replicas = {vote for name, vote in votes.items() if name != ARCHIVE}
-    if len(replicas) <= 1 and Seen.DAMAGED not in replicas:
+    if len(replicas) <= 1 and not any(isinstance(vote, Rotten) for vote in replicas):
         return _all_alike(votes, replicas)
-    winner = _winner({name: vote for name, vote in votes.items() if vote is not Seen.DAMAGED})
+    winner = _winner(_voices(votes))
     if winner is None:
-        return Settlement(Verdict.UNDECIDED, None, tuple(sorted(n for n, v in votes.items() if v is Seen.DAMAGED)))
+        return Settlement(Verdict.UNDECIDED, None, tuple(sorted(n for n, v in votes.items() if isinstance(v, Rotten))))
     wrong = tuple(sorted(name for name, vote in votes.items() if vote != winner))
     if isinstance(winner, Row):
         return Settlement(Verdict.REWRITE, winner, wrong)
     return Settlement(Verdict.ERASE, None, wrong)
+
+
+def _voices(votes: Mapping[str, Vote]) -> dict[str, Vote]:
+    """The votes that count: sound ones, and for the same row those that are rotten and were it once."""
+    written = {Rotten(vote.lsn, vote.checksum): vote for vote in votes.values() if isinstance(vote, Row)}
+    heard = {name: written.get(vote) if isinstance(vote, Rotten) else vote for name, vote in votes.items()}
+    return {name: vote for name, vote in heard.items() if vote is not None}
 
 
 def _all_alike(votes: Mapping[str, Vote], replicas: set[Vote]) -> Settlement:
@@ -75,12 +90,12 @@ def _all_alike(votes: Mapping[str, Vote], replicas: set[Vote]) -> Settlement:
     return Settlement(Verdict.AGREED)
 
 
-def _winner(sound: Mapping[str, Vote]) -> Vote | None:
+def _winner(voices: Mapping[str, Vote]) -> Vote | None:
     counts: dict[Vote, int] = {}
-    for vote in sound.values():
+    for vote in voices.values():
         counts[vote] = counts.get(vote, 0) + 1
     for vote, count in counts.items():
-        tie = count * 2 == len(sound) and sound.get(ARCHIVE) == vote
-        if count >= ENOUGH and (count * 2 > len(sound) or tie):
+        tie = count * 2 == len(voices) and voices.get(ARCHIVE) == vote
+        if count >= ENOUGH and (count * 2 > len(voices) or tie):
             return vote
     return None

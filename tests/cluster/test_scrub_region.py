@@ -181,17 +181,23 @@ async def stall_archive(region, *, stalled):
                 await zone.actions.remove(name)
 
 
-async def test_two_damaged_replicas_are_mended_by_the_log_or_the_archive_or_not_at_all(region, monkeypatch):
-    """One sound replica and the log, or the archive, decide together; one replica alone decides nothing and is not overwritten."""
+async def test_two_damaged_replicas_are_mended_by_a_witness_or_not_at_all(region, monkeypatch):
+    """One sound replica and a witness (a damaged row's checksum, the log, the archive) decide; alone it decides nothing, and stays."""
     await region.put("k", "1")
     group = await group_of(region, "k")
     await eventually(lambda: alike_and_sound(region, group))
 
     def strike_two():
         for node in holders(region, group)[:2]:
-            strike(node, group, "body", b"k")
+            strike(node, group, "lsn", b"k")
 
     await stall_archive(region, stalled=True)
+    for node in holders(region, group)[:2]:
+        strike(node, group, "body", b"k")
+    monkeypatch.setattr("cluster.scrub.mending.logged", lambda *_: None)
+    assert await region.get("k") == "1"  # the damaged rows have its LSN and checksum
+    await eventually(lambda: alike_and_sound(region, group))
+    monkeypatch.undo()
     strike_two()
     assert await region.get("k") == "1"  # the leader's log says so
     await eventually(lambda: alike_and_sound(region, group))
