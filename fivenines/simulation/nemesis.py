@@ -1,4 +1,4 @@
-"""Which faults strike a run, when, and for how long: drawn from the seed before the run begins (pure).
+"""Which faults strike a run, when, and for how long: drawn from the seed before the run begins (shell: it draws).
 
 A *swarm* (Groce et al., "Swarm testing", 2012): each run has only some kinds of faults, so that rare combinations are not
 drowned by the common ones.
