@@ -164,7 +164,7 @@ class WhatPrints(Said, frozen=True):
 
 
 class WhatRow(Said, frozen=True):
-    """The row at ``place`` as it is stored, once everything up to ``at_least`` is applied. Answered by :class:`RowIs`."""
+    """The row at ``place`` as it is stored, once everything up to ``at_least`` is applied (or time is up). Answered by :class:`RowIs`."""
 
     group: str
     place: tuple[int, bytes, bytes]
@@ -274,9 +274,10 @@ class PrintsAre(Said, frozen=True):
 
 
 class RowIs(Said, frozen=True):
-    """The stored row, sound or not; None: there is none."""
+    """The row that is stored as of ``applied``, sound or not; None: there is none."""
 
     row: Row | None
+    applied: int
 
 
 class Routes(Said, frozen=True):

@@ -13,7 +13,6 @@ from cluster.routing.messages import (
     Print,
     PrintsAre,
     Refused,
-    Row,
     RowIs,
     WhatDigest,
     WhatPrints,
@@ -61,10 +60,10 @@ class Replicas:
                 return answer
             question = WhatDigest(question.group, question.lsn)
 
-    async def rows(self, group: HostedGroup, question: WhatRow, seconds: float) -> dict[str, Row | None]:
+    async def rows(self, group: HostedGroup, question: WhatRow, seconds: float) -> dict[str, RowIs]:
         """What each has stored at a place."""
         answers = await self._all(group, lambda node: self._ask(node, question, seconds))
-        return {node: answer.row for node, answer in answers.items() if isinstance(answer, RowIs)}
+        return {node: answer for node, answer in answers.items() if isinstance(answer, RowIs)}
 
     async def prints(self, group: HostedGroup, bucket: int, nodes: tuple[str, ...]) -> dict[str, list[Print]]:
         """The rows of a bucket at each of ``nodes`` that answers to the end."""

@@ -32,6 +32,7 @@ LOOK_SECONDS = 0.02
 """A question about an LSN that is not applied yet is looked at so often."""
 ANSWER_SECONDS = 0.5
 """So long before nobody waits any more, whoever asks for a digest is told that it is not finished."""
+ROW_ANSWER_SECONDS = 0.2
 PRINTS_BYTES = 256 * 1024
 
 
@@ -189,11 +190,13 @@ class Digests:
         return PrintsAre(tuple(map(print_of, inside)), more=following is not None and len(inside) == len(rows))
 
     async def row(self, question: WhatRow, until: float) -> RowIs | Refused:
-        """The row at a place, as it is stored."""
-        if not await self._applied(question.group, question.at_least, until):
+        """The row at a place, as it is stored; of a replica that stays behind, as it was."""
+        await self._applied(question.group, question.at_least, until - ROW_ANSWER_SECONDS)
+        if not self._holds(question.group):
             return self._refused(question.group)
         try:
-            return RowIs(self._items.stored(question.group, question.place))
+            applied = self._items.applied(question.group)
+            return RowIs(self._items.stored(question.group, question.place), applied)
         except TableDamaged as error:
             self._condemn(str(error))
             return self._refused(question.group)

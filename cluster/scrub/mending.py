@@ -19,7 +19,7 @@ from cluster.routing.messages import Row, WhatRow
 from cluster.scrub.asking import Replicas
 from cluster.scrub.digest import Place
 from cluster.scrub.metrics import ScrubMetrics
-from cluster.scrub.settling import ARCHIVE, Seen, Settlement, Verdict, Vote, settle, vote_of
+from cluster.scrub.settling import ARCHIVE, Seen, Settlement, Verdict, Vote, settle, vote_of, with_witnesses
 from cluster.storage.records import Change, change_of, encode_change, encode_erasure, item_checksum
 from cluster.topology import key_hash
 
@@ -74,7 +74,8 @@ class Mender:
             return Mending.NOT_DONE
         ballot, upto = group.replica.ballot, group.replica.applied_lsn
         rows = await self._replicas.rows(group, WhatRow(group.name, place, upto), ROW_SECONDS)
-        votes: dict[str, Vote] = {name: vote_of(row) for name, row in rows.items()}
+        now: dict[str, Vote] = {name: vote_of(said.row) for name, said in rows.items() if said.applied >= upto}
+        votes = with_witnesses(now, {name: vote_of(said.row) for name, said in rows.items() if said.applied < upto})
         settlement = settle(_with_archive(votes, group, place, reference, upto))
         if settlement.verdict is Verdict.UNDECIDED and (said := logged(group, place, upto)) is not None:
             settlement = settle({**votes, ARCHIVE: said})

@@ -63,6 +63,15 @@ def vote_of(row: Row | None) -> Vote:
     return row if is_sound(row) else Rotten(row.lsn, row.checksum)
 
 
+def with_witnesses(votes: Mapping[str, Vote], older: Mapping[str, Vote]) -> dict[str, Vote]:
+    """The votes, and those rows of replicas that are behind which a damaged row says are still right.
+
+    Whoever is behind knows nothing of the present, but a sound row of the LSN and checksum that a damaged one has is what that was.
+    """
+    still = {name: vote for name, vote in older.items() if isinstance(vote, Row)}
+    return {**votes, **{n: row for n, row in still.items() if Rotten(row.lsn, row.checksum) in votes.values()}}
+
+
 def settle(votes: Mapping[str, Vote]) -> Settlement:
     """Decide by the votes of the replicas (and of the archive, as :data:`ARCHIVE`), all as of the same LSN."""
     replicas = {vote for name, vote in votes.items() if name != ARCHIVE}

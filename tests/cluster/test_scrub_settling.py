@@ -11,7 +11,7 @@ from cluster.routing.messages import Bucket, DigestIs, Row
 from cluster.scrub.comparison import compare, dissenters, suspicious
 from cluster.scrub.digest import Digester, before, bucket_of, is_sound, print_of
 from cluster.scrub.schedule import GroupScrub, Schedule, ScrubSettings
-from cluster.scrub.settling import ARCHIVE, Rotten, Seen, Verdict, settle, vote_of
+from cluster.scrub.settling import ARCHIVE, Rotten, Seen, Verdict, settle, vote_of, with_witnesses
 from cluster.storage.records import (
     SCRUB_MARKER,
     Change,
@@ -131,6 +131,15 @@ def test_a_rotten_row_bears_witness_of_what_it_was():
     assert settle({"a": rotten, "b": rotten, "c": rotten}).verdict is Verdict.UNDECIDED
     assert settle({"a": rotten, "b": rotten, "c": Seen.ABSENT}).verdict is Verdict.UNDECIDED
     assert settle({"a": rotten, "b": other, "c": right}).row == right
+
+
+def test_a_replica_that_is_behind_bears_witness_only_of_what_a_damaged_row_confirms():
+    """An older row is no vote, unless a damaged row of today has its LSN and checksum; an absence of old says nothing at all."""
+    right, old = row(b"k", 2), row(b"k", 1, b"old")
+    rotten = vote_of(msgspec.structs.replace(right, body=b"rot"))
+    assert settle(with_witnesses({"a": rotten}, {"b": right})).row == right
+    assert settle(with_witnesses({"a": rotten}, {"b": old, "c": Seen.ABSENT})).verdict is Verdict.UNDECIDED
+    assert with_witnesses({"a": right}, {"b": right, "c": old}) == {"a": right}
 
 
 def test_the_archive_decides_between_two_and_two():
