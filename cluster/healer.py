@@ -121,7 +121,7 @@ class Healer:
             zones=order_of(group.partition),
             health=health,
             learning=memory.learning,
-            fleet=self._places(group, fleet),
+            fleet=self._places(group, health, fleet),
             lacking_seconds=at - memory.lacking_since if memory.lacking_since is not None else 0.0,
             patience=self._patience,
         )
@@ -133,13 +133,14 @@ class Healer:
             self._busy[group.name] = task
             task.add_done_callback(lambda _: self._busy.pop(group.name, None))
 
-    def _places(self, group: HostedGroup, fleet: Mapping[str, FleetNode]) -> Mapping[str, FleetNode]:
-        """The catalogue's items stay where everybody looks for them; any node may be its log replica."""
+    def _places(self, group: HostedGroup, health: Health, fleet: Mapping[str, FleetNode]) -> Mapping[str, FleetNode]:
+        """The catalogue's items stay where everybody looks for them; any node may be its log replica, which comes first."""
         if group.name != catalogue.GROUP:
             return fleet
         home = group.partition.replicas
-        lacking = len(storage(group.replica.members)) < healing.COPIES and len(group.replica.members) >= healing.COPIES
-        return {name: node for name, node in fleet.items() if name in home or not lacking}
+        logs = len(health.members) - len(healing.bad(health, fleet, self._patience))
+        rebuilding = len(storage(health.members)) < healing.COPIES <= logs
+        return {name: node for name, node in fleet.items() if name in home or not rebuilding}
 
     def _note(self, group: HostedGroup, memory: _Memory, state: GroupState, health: Health, at: float) -> None:
         """Since when something is missing; and how long it took to mend it."""
