@@ -208,10 +208,11 @@ def learn_chosen(s: State, entries: tuple[Entry, ...]) -> bool:
 def on_snapshot(s: State, m: SnapshotInstalled) -> None:
     """The table is at ``lsn`` now. Accepted entries above it stay: an acceptor forgets nothing."""
     s.snapshot_asked_at = NEVER
+    if m.members and m.lsn >= s.config_lsn:
+        # Also when the log is ahead of the table: one that was set aside took with it who the members are.
+        s.adopt(m.members, m.lsn)
     if m.lsn <= s.applied:
         return
-    if m.members:
-        s.adopt(m.members, max(m.lsn, s.config_lsn))
     s.log.truncate(m.lsn)
     s.applied = m.lsn
     s.committed = max(s.committed, m.lsn)
