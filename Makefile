@@ -7,7 +7,7 @@ BIN := .venv/bin
 NAME ?=
 SEEDS ?= 100
 
-.PHONY: help up test simulate lint bench lock clean check-python
+.PHONY: help up test prove simulate lint bench lock clean check-python
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -17,8 +17,11 @@ up: .venv/run.ok  ## the whole loop on this machine; Ctrl-C ends it
 	@exec $(BIN)/fivenines up
 
 test: .venv/dev.ok  ## everything proved: the rooms side by side, then the whole stack by itself
-	@$(BIN)/python -m pytest -q -n 2 -m "not end_to_end" $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 -m "not end_to_end and not proof" $(ARGS)
 	@$(BIN)/python -m pytest -q -m end_to_end $(ARGS)
+
+prove: .venv/dev.ok  ## the specification of the replication, every state of it (needs spin and gcc)
+	@$(BIN)/python -m pytest -q -n 2 -m proof $(ARGS)
 
 simulate: .venv/dev.ok  ## SEEDS=100 worlds in virtual time, each twice, every promise checked
 	@exec $(BIN)/python -m fivenines.simulation --seeds $(SEEDS) $(ARGS)

@@ -9,7 +9,7 @@ from tests.dashboards.peers import program
 
 SPECIFICATION = Path(__file__).resolve().parents[2] / "cluster" / "specification"
 
-pytestmark = pytest.mark.peer("spin")
+pytestmark = [pytest.mark.peer("spin"), pytest.mark.proof]
 
 SMALL_LOG = "BALLOTS=2 LSNS=1"
 SMALL_CHANGE = "BALLOTS=2 LSNS=2 LOST_DISKS=0"
