@@ -55,8 +55,8 @@ def item_key(table_name: str) -> ItemKey:
 
 def place(config: ClusterConfig, count: int) -> tuple[Partition, ...]:
     """``count`` partitions that cut the ring evenly, each on three nodes."""
-    cuts = [i * 2**64 // count for i in range(count)] + [RING_END]
-    return tuple(Partition(str(i), cuts[i], cuts[i + 1], replica_names(config, i)) for i in range(count))
+    pieces = enumerate(placement.cuts(count))
+    return tuple(Partition(str(i), start, end, replica_names(config, i)) for i, (start, end) in pieces)
 
 
 def partition_of(table: Table, position: int) -> Partition:

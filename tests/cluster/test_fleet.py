@@ -1,6 +1,7 @@
 """autoadmin's eyes and hands: who is alive, who is slow, where new partitions go."""
 
 from collections import Counter
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,4 +85,4 @@ def test_partitions_cut_the_ring_without_a_gap(count: int) -> None:
     found = cuts(count)
     assert found[0][0] == 0
     assert found[-1][1] == RING - 1
-    assert all(before[1] == after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(found))
