@@ -2,12 +2,14 @@
 
 import asyncio
 
+from cluster.archive.damage import Damage
+from cluster.archive.reading import rebuild
 from cluster.group import HostedGroup
 from cluster.kept import Kept
 from cluster.replication.membership import storage
 from fivenines.simulation.clients import SLOTS, Client
 from fivenines.simulation.history import History, Kind, Operation, Outcome
-from fivenines.simulation.world import World
+from fivenines.simulation.world import Inline, World
 
 GRACE_SECONDS = 10.0
 """After the last fault: a power-off of everything, a whole lease waited out, an election, a search for the leader."""
@@ -26,10 +28,39 @@ async def judge(world: World, history: History, client: Client, *, keys: int, ca
         await asyncio.sleep(0.5)
     if problem is not None:
         world.verdict.breaks("replicas_equal", loop.time(), problem)
+    elif world.archive is not None:
+        await _compare_with_archive(world)
     for number in range(keys):
         for kind, sk in [(Kind.RANGE, SLOTS[0]), *((Kind.READ, sk) for sk in SLOTS)]:
             operation = await client.ask(kind, f"k{number}", sk, world.config.zones[number % 3])
             _must_be_answered(world, operation)
+
+
+async def _compare_with_archive(world: World) -> None:
+    """What is archived makes the same items as the replicas hold; writes have ended, so all of it gets there."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + PATIENCE_SECONDS
+    while (problem := await _unarchived(world)) is not None and loop.time() < until:
+        await asyncio.sleep(1.0)
+    if problem is not None:
+        world.verdict.breaks("archive_equal", loop.time(), problem)
+
+
+async def _unarchived(world: World) -> str | None:
+    assert world.archive is not None
+    for node in world.nodes().values():
+        for name, group in node.groups.items():
+            if not group.leads():
+                continue
+            try:
+                reference = await rebuild(world.archive, name, Inline())
+            except Damage as error:
+                return f"the archive of {name} is damaged: {error}"
+            if reference.lsn != group.replica.applied_lsn:
+                return f"{name} is applied up to {group.replica.applied_lsn} and archived up to {reference.lsn}"
+            if reference.ordered() != node.items.rows(name, None)[0]:
+                return f"{name}: the archive makes other items than {node.name} holds"
+    return None
 
 
 _ANSWERED = frozenset({Outcome.OK, Outcome.CONDITION_FALSE})

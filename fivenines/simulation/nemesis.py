@@ -47,9 +47,13 @@ class Trouble(StrEnum):
     """The unlucky node comes back with an empty disk."""
     ROT = "rot"
     """Bytes of the unlucky node's files have changed when its power is back."""
+    ROT_ROWS = "rot_rows"
+    """A byte of every item in the unlucky node's table changes while it runs; nobody mends it but the store."""
+    STALL_ARCHIVE = "stall_archive"
+    """The archive takes nothing from a node."""
 
 
-DAMAGE = frozenset({Trouble.WIPE, Trouble.ROT})
+DAMAGE = frozenset({Trouble.WIPE, Trouble.ROT, Trouble.ROT_ROWS})
 """Kinds that damage what was durable; see the budget."""
 LONGEST_SECONDS = {
     Trouble.CRASH_IN_FSYNC: 5.0,

@@ -24,6 +24,8 @@ from fivenines.simulation.world import TABLE, Size, World
 WARM_UP_SECONDS = 4.0
 FAULTY_SECONDS = 42.0
 CALM_SECONDS = 18.0
+LONGEST_RELIEF_SECONDS = 60.0
+"""Taking the last fault back takes moments; if it takes longer, something hangs."""
 RUN_SECONDS = WARM_UP_SECONDS + FAULTY_SECONDS + CALM_SECONDS
 
 
@@ -40,7 +42,12 @@ class Options:
 def options(seed: int) -> Options:
     """Draw the options of a run."""
     draw = random.Random(f"{seed} options")
-    size = Size(partitions=draw.choice([1, 1, 2]), quick=draw.random() < 0.5)
+    size = Size(
+        partitions=draw.choice([1, 1, 2]),
+        quick=draw.random() < 0.5,
+        archived=draw.random() < 0.5,
+        scrub_seconds=draw.choice([4.0, 10.0]),
+    )
     weather = Weather(
         usual=(0.0003, draw.choice([0.001, 0.01, 0.05])),
         hiccup=(draw.choice([0.0, 0.0, 0.01]), draw.choice([0.3, 3.0])),
@@ -96,7 +103,8 @@ async def _live(seed: int, chosen: Options, stage: Stage, report: Report) -> Non
     while loop.time() < calm_at and not stage.verdict.broken:
         await asyncio.sleep(min(1.0, calm_at - loop.time()))
     if not stage.verdict.broken:
-        await striker.over()
+        async with asyncio.timeout(LONGEST_RELIEF_SECONDS):
+            await striker.over()
         world.network.weather = Weather()
         world.note("calm", "no more faults")
         await asyncio.gather(*lives)

@@ -29,6 +29,7 @@ class Striker:
             Trouble.CRASH_IN_FSYNC: self._crash_in_fsync,
             Trouble.WIPE: self._damage,
             Trouble.ROT: self._damage,
+            Trouble.ROT_ROWS: self._rot_rows,
             Trouble.STOP: lambda strike: self._down(strike, crash=False),
             Trouble.ZONE_OFF: self._zones_off,
             Trouble.REGION_OFF: self._zones_off,
@@ -97,6 +98,14 @@ class Striker:
         for _ in range(int(strike.amount)):
             self._world.note("rot", f"{node}: {self._world.disks[node].rot()}")
         return end
+
+    async def _rot_rows(self, strike: Strike) -> End:
+        (name,) = strike.places
+        node = self._world.node(name)
+        if node is not None and node.items.damaged is None:
+            self._world.damaging(name)
+            self._world.note("rot", f"{name}: {node.items.damage()} items")
+        return _nothing
 
     async def _zones_off(self, strike: Strike) -> End:
         names = self._world.config.zones if strike.trouble is Trouble.REGION_OFF else strike.places
@@ -175,6 +184,7 @@ def fault_of(strike: Strike) -> Fault:
         Trouble.DELAY: {"kind": "delay", "ms": strike.amount * 1000.0},
         Trouble.SLOW_DISK: {"kind": "slow_disk", "factor": max(1.0, strike.amount)},
         Trouble.FULL_DISK: {"kind": "disk_full"},
+        Trouble.STALL_ARCHIVE: {"kind": "archive_stall"},
         Trouble.SKEW: {"kind": "skew", "seconds": strike.amount},
     }
     return Fault.model_validate({**place, **extra[strike.trouble]})

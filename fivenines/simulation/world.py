@@ -2,19 +2,23 @@
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.api.evaluation import evaluate
-from cluster.config import ClusterConfig, TableConfig, TimingConfig
+from cluster.archive.hosting import Archive
+from cluster.archive.memory import MemoryStore
+from cluster.config import ArchiveConfig, ClusterConfig, TableConfig, TimingConfig
 from cluster.control import catalogue
 from cluster.control.healing import Patience
 from cluster.fault_injection import FaultSet
 from cluster.node import NodeSettings, StorageNode
 from cluster.replication.timing import Timing
 from cluster.routing.router import RouterBack
+from cluster.scrub.schedule import ScrubSettings
 from cluster.topology import build
 from cluster.transport import Hub
 from fivenines.simulation.checkers.watching import Watching
@@ -24,6 +28,7 @@ from fivenines.simulation.network import Network
 from fivenines.simulation.stage import Stage
 from fivenines.simulation.zone import SimulatedZone
 
+T = TypeVar("T")
 WALL_CLOCK_EPOCH = 1_800_000_000.0
 START_AGAIN_SECONDS = 1.0
 TABLE = "t"
@@ -33,11 +38,13 @@ USUAL = TimingConfig()
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a region is."""
+    """How large a region is. ``archived``: it has an archive; ``scrub_seconds``: how often each group is scrubbed."""
 
     partitions: int = 1
     nodes_per_zone: int = 2
     quick: bool = False
+    archived: bool = False
+    scrub_seconds: float = 8.0
 
 
 def configuration(size: Size) -> ClusterConfig:
@@ -49,14 +56,28 @@ def configuration(size: Size) -> ClusterConfig:
         data_dir=Path("simulated"),
         tables=(TableConfig(name=TABLE, partitions=size.partitions),),
         default_partitions=1,
+        archive=ArchiveConfig(seal_seconds=4.0, seal_entries=40, snapshot_segments=3),
         timing=QUICK if size.quick else USUAL,
     )
+
+
+class Inline:
+    """A :class:`cluster.worker.Worker` for work that only computes: at once."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do it now."""
+        return work()
+
+    async def close(self) -> None:
+        """Nothing is kept."""
 
 
 class World:
     """Everything there is in a run. Made inside a virtual loop."""
 
     def __init__(self, seed: int, size: Size, stage: Stage) -> None:
+        self.size = size
+        self.archive = MemoryStore() if size.archived else None
         self._seed, self._stage, self.trace, self.verdict = seed, stage, stage.trace, stage.verdict
         self._loop = asyncio.get_running_loop()
         self.config = configuration(size)
@@ -73,6 +94,7 @@ class World:
         self._nonces = self.draw("nonces")
         self._down: dict[str, int] = {}
         """How many faults hold a zone or a node down."""
+        self._stopping: dict[str, asyncio.Task[None]] = {}
         self._starting: set[asyncio.Task[None]] = set()
         self._changing = {name: asyncio.Lock() for name in self.config.zones}
         """Held while something of the zone starts or stops: a disk has one user at a time."""
@@ -179,8 +201,24 @@ class World:
             if crash:
                 self._lose_power(name)
             async with self._changing[zone.zone.name]:
-                await zone.components.stop(name, crash=crash)
+                await self._stop(zone, name, crash=crash)
             self.watch.closed(name)
+
+    async def _stop(self, zone: SimulatedZone, name: str, *, crash: bool) -> None:
+        """A planned stop takes a while; when the power goes meanwhile, it is a crash after all."""
+        node = zone.components.node(name)
+        if crash or node is None:
+            await zone.components.stop(name, crash=crash)
+            return
+        stopping = self._stopping[name] = self._loop.create_task(zone.components.stop(name, crash=False))
+        await asyncio.wait([stopping])
+        del self._stopping[name]
+        if stopping.cancelled():
+            await zone.components.stop(name, crash=True)
+            if self.disks[name].in_use:
+                await node.close(crash=True)
+        else:
+            stopping.result()
 
     async def let_up(self, name: str) -> None:
         """Start it again, once nobody else holds it down and its zone is on."""
@@ -214,12 +252,14 @@ class World:
         disk = self.disks[name]
         in_use = disk.in_use
         disk.power_off()
+        if (stopping := self._stopping.get(name)) is not None:
+            stopping.cancel()
         if not in_use:
             disk.close()
 
     def damaging(self, name: str) -> None:
         """The node's disk is about to lose, on purpose, what was durable."""
-        self.watch.durability.forget(name)
+        self.watch.durability.excuse(name, forget=self.node(name) is None)
         self._stage.expects_errors = True
 
     def _open_node(self, name: str, hub: Hub) -> StorageNode:
@@ -231,6 +271,11 @@ class World:
             catalogue=catalogue.catalogue_table(self.config),
             nodes=tuple(node.name for zone in self.topology.zones for node in zone.nodes),
             patience=Patience(),
+            scrub=ScrubSettings(
+                every_seconds=self.size.scrub_seconds,
+                reference_every=2,
+                pages_every_seconds=2 * self.size.scrub_seconds,
+            ),
         )
         disk = self.disks[name]
         return StorageNode(
@@ -242,4 +287,11 @@ class World:
             worker=SimulatedWorker(disk),
             clock=self.clocks[name],
             watch=self.watch,
+            archive=self._archive_of(name),
         )
+
+    def _archive_of(self, name: str) -> Archive | None:
+        if self.archive is None:
+            return None
+        wall = partial(self.faults.wall_clock, name)
+        return Archive(store=self.archive, worker=Inline(), config=self.config.archive, wall=wall)

@@ -55,11 +55,13 @@ class Durability:
     def __init__(self, verdict: Verdict, now: Callable[[], float], zone_of: dict[str, str]) -> None:
         self._verdict, self._now, self._zone_of = verdict, now, zone_of
         self._stored: dict[str, dict[str, _Stored]] = {}
+        self._excused: set[str] = set()
         self.acknowledged = 0
 
-    def forget(self, node: str) -> None:
-        """The node's disk was wiped or damaged on purpose: nothing is expected of it."""
-        for stored in self._stored.values():
+    def excuse(self, node: str, *, forget: bool) -> None:
+        """The node's disk is damaged on purpose: it need not come back with what it had. ``forget``: it is down, and holds nothing."""
+        self._excused.add(node)
+        for stored in self._stored.values() if forget else ():
             stored.pop(node, None)
 
     def dropped(self, group: Watched) -> None:
@@ -70,11 +72,12 @@ class Durability:
         """Everything that the replica was told to be durable is there again; what else is there counts from now on."""
         found = recovered or Recovered(NO_BALLOT, 0, ())
         stored = self._of(group)
-        self._compare(group, stored, found)
+        if group.node not in self._excused:
+            self._compare(group, stored, found)
         stored.under_way.clear()
         stored.promised, stored.ballot = found.promised, found.promised
         stored.entries = {entry.lsn: entry.ballot for entry in found.entries}
-        stored.table = max(stored.table, found.applied)
+        stored.table = found.applied
 
     def _compare(self, group: Watched, stored: _Stored, found: Recovered) -> None:
         place = f"{group.node} {group.name}"
