@@ -45,8 +45,8 @@ def options(seed: int) -> Options:
     size = Size(
         partitions=draw.choice([1, 1, 2]),
         quick=draw.random() < 0.5,
-        archived=draw.random() < 0.5,
-        scrub_seconds=draw.choice([4.0, 10.0]),
+        archived=draw.random() < 0.35,
+        scrub_seconds=draw.choice([6.0, 20.0]),
     )
     weather = Weather(
         usual=(0.0003, draw.choice([0.001, 0.01, 0.05])),

@@ -56,13 +56,16 @@ class Durability:
         self._verdict, self._now, self._zone_of = verdict, now, zone_of
         self._stored: dict[str, dict[str, _Stored]] = {}
         self._excused: set[str] = set()
+        self._gone: dict[tuple[str, str], dict[int, Ballot]] = {}
+        """What the unlucky node had stored, and said so, before it was damaged: one copy of two may be lost so."""
         self.acknowledged = 0
 
     def excuse(self, node: str, *, forget: bool) -> None:
         """The node's disk is damaged on purpose: it need not come back with what it had. ``forget``: it is down, and holds nothing."""
         self._excused.add(node)
-        for stored in self._stored.values() if forget else ():
-            stored.pop(node, None)
+        for group, stored in self._stored.items() if forget else ():
+            if (gone := stored.pop(node, None)) is not None:
+                self._gone.setdefault((group, node), {}).update(gone.entries)
 
     def dropped(self, group: Watched) -> None:
         """Whoever is no member any more need not remember anything; the members that are left do."""
@@ -112,14 +115,17 @@ class Durability:
 
     def _accepted(self, group: Watched, lsn: int, ballot: Ballot) -> None:
         self.acknowledged += 1
-        holders = [
-            node
+        holders = {
+            node: True
             for node, stored in self._stored[group.name].items()
             if stored.entries.get(lsn) == ballot or lsn <= stored.table
-        ]
+        }
+        holders |= {node: True for node in self._excused if self._gone.get((group.name, node), {}).get(lsn) == ballot}
         zones = {self._zone_of[node] for node in holders}
         if len(holders) < COPIES or len(zones) < COPIES:
-            self._break("two_copies", f"{group.name} acknowledges LSN {lsn} with copies on {holders or 'no disk'} only")
+            self._break(
+                "two_copies", f"{group.name} acknowledges LSN {lsn} with copies on {sorted(holders) or 'no disk'} only"
+            )
 
     def _break(self, promise: str, text: str) -> None:
         self._verdict.breaks(promise, self._now(), text)
