@@ -28,6 +28,8 @@ TELL_SECONDS = 1.0
 HOST_SECONDS = 2.0
 AGAIN_SECONDS = 2.0
 """What was tried in vain is tried again after so long."""
+DROP_AFTER_SECONDS = 15.0
+"""A removed replica is dropped so long afterwards: by then every item table has durably reached the change (``cluster.housekeeping``)."""
 REFUSED_SECONDS = 5.0
 """A node that would not take a replica is not asked again for so long."""
 FLEET_SECONDS = 10.0
@@ -212,7 +214,19 @@ class Healer:
             return
         for node in set(names(members)) - before:
             memory.learning.pop(node, None)
-        for node in before - set(names(members)):
+        for node in sorted(before - set(names(members))):
+            asyncio.get_running_loop().call_later(DROP_AFTER_SECONDS, self._drop_removed, group, node)
+
+    def _drop_removed(self, group: HostedGroup, node: str) -> None:
+        """Until those who stay know durably that it was removed, its vote may be needed by one that has not heard of it."""
+        memory = self._memory.get(group.name)
+        taught = memory is not None and node in memory.learning
+        if (
+            self._groups.get(group.name) is group
+            and group.leads()
+            and node not in names(group.replica.members)
+            and not taught
+        ):
             self._drop_at(group, node)
 
     def _drop_at(self, group: HostedGroup, node: str) -> None:

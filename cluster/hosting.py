@@ -34,7 +34,7 @@ from cluster.watch import Watch
 logger = logging.getLogger("cluster")
 
 _DISK_REFUSES = "the disk refuses a new replica"
-FORGOTTEN_SECONDS = 10.0
+FORGOTTEN_SECONDS = 30.0
 """A replica that the routes do not name, and that has heard no leader for so long, is dropped."""
 
 
@@ -127,7 +127,10 @@ class Replicas:
         if (log.misses(applied) and not items.fact(_log_only(group))) or items.fact(_lacks_items(group)):
             logger.warning("%s has lost items of %s: a snapshot is needed", self._node.name, group)
             self.rebuilding.add(group)
-        recovered = msgspec.structs.replace(log.recovered(applied, config), born=items.fact(_born(group)))
+        known_after = items.fact(snapshot_fact(group)) if items.fact(_log_only(group)) else None
+        recovered = msgspec.structs.replace(
+            log.recovered(applied, config, known_after=known_after), born=items.fact(_born(group))
+        )
         return recovered, group in self._node.lost
 
     def _newcomer(self, group: str, config: Config) -> Recovered:

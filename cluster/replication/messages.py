@@ -273,7 +273,7 @@ class Recovered(msgspec.Struct, frozen=True):
     """What a restarted node found on its disk.
 
     ``promised`` and ``committed`` are those of the last Append in the WAL; ``entries`` are consecutive and begin at ``first_lsn``
-    (or there are none); ``applied`` is the LSN that the item table has durably reached, and ``members`` those as of it (empty:
+    (or there are none), at ``applied`` + 1 or earlier, and then they are known to be what was applied; ``applied`` is the LSN that the item table has durably reached, and ``members`` those as of it (empty:
     the group's first ones), chosen at ``config_lsn``. ``born``: that LSN when the replica was made (0: with its group); a node that was a
     member before, was removed and is taught anew is another one in its next life.
     """

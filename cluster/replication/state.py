@@ -108,10 +108,10 @@ class State:
     def _restore(self, recovered: Recovered, at: float) -> None:
         """A restarted replica may have granted a lease to the ballot it promised: it is bound for a whole one (Paxos Made Live §5.2)."""
         base = max(recovered.applied, recovered.first_lsn - 1)
-        entries = [entry for entry in recovered.entries if entry.lsn > base]
-        if entries and entries[0].lsn != base + 1:
-            entries = []
-        self.log = Log(entries, base + 1)
+        entries = recovered.entries
+        if not entries or entries[0].lsn > base + 1 or entries[-1].lsn < base:
+            entries = ()
+        self.log = Log(entries, entries[0].lsn if entries else base + 1)
         self.promised = recovered.promised
         self.ballot = recovered.promised
         self.number = recovered.promised.number

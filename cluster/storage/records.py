@@ -75,19 +75,27 @@ class GroupLog:
         entries = tuple(entry for lsn, entry in sorted(self.entries.items()) if lsn > after)
         return WalRecord(group, self.promised, self.committed, entries, max(self.start, after), self.lost or None)
 
-    def recovered(self, applied: int, config: Config = NO_CONFIG) -> Recovered:
+    def recovered(self, applied: int, config: Config = NO_CONFIG, *, known_after: int | None = None) -> Recovered:
         """What a replica is told when it is started again; ``applied``, ``config``: those of its item table.
 
         A table that has lost items is behind the log's beginning: the replica goes on from there (it has not forgotten what it
         promised and stored), and the table follows by a snapshot (:meth:`misses`).
+
+        ``known_after``: of a log replica, entries after this LSN (its last snapshot's) that are applied are given, too: it has to be able
+        to teach them, and, never having led, it has applied nothing that was not on its disk before.
         """
         first = max(applied, self.start) + 1
         if first not in self.entries:
             first = min((lsn for lsn in self.entries if lsn > first), default=first)
+        floor = max(self.start, known_after) if known_after is not None else first
+        while first - 1 > floor and first - 1 in self.entries:
+            first -= 1
         entries: list[Entry] = []
         while (entry := self.entries.get(first + len(entries))) is not None:
             entries.append(entry)
-        return Recovered(self.promised, self.committed, tuple(entries), first, first - 1, config.members, config.lsn)
+        return Recovered(
+            self.promised, self.committed, tuple(entries), first, max(applied, first - 1), config.members, config.lsn
+        )
 
     def misses(self, applied: int) -> bool:
         """Whether entries after ``applied`` are gone that the item table must have held once: it has lost some."""

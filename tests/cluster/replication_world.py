@@ -76,7 +76,7 @@ class Disk:
             return None
         # A table that was checkpointed ahead of the WAL (others were the quorum) leaves a hole below ``applied`` in it.
         whole = all(lsn in self.entries for lsn in range(self.first, self.applied + 1))
-        first = self.first if whole else self.applied + 1
+        first = self.first if whole and self.log_only else self.applied + 1
         entries = tuple(self.entries[lsn] for lsn in range(first, self.last + 1))
         return Recovered(
             self.promised, self.committed, entries, first, self.applied, self.members, self.config_lsn, self.born
