@@ -364,8 +364,10 @@ class StorageNode:
                 if isinstance(answer, Routes) and answer.tables is not None:
                     self.keeping.attempt(partial(self._take_routes, answer.version, answer.tables))
             self._look_for_routes.clear()
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes just when the event does.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_for_routes.wait(), ROUTES_SECONDS)
+                async with asyncio.timeout(ROUTES_SECONDS):
+                    await self._look_for_routes.wait()
 
     def _take_routes(self, version: int, tables: tuple[Table, ...]) -> None:
         # A zone's catalogue may be behind what this node has acted upon: an old list must not drop a new table.

@@ -77,8 +77,10 @@ class MemDs:
             while True:
                 self._look.clear()
                 await self._poll()
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes just when the event does.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._look.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._look.wait()
         finally:
             self._hub.detach(self.name)
 
