@@ -7,14 +7,15 @@ from cluster.archive.reading import rebuild
 from cluster.group import HostedGroup
 from cluster.kept import Kept
 from cluster.replication.membership import storage
+from cluster.storage.table import CorruptItem
 from fivenines.simulation.clients import SLOTS, Client
 from fivenines.simulation.history import History, Kind, Operation, Outcome
 from fivenines.simulation.world import Inline, World
 
 GRACE_SECONDS = 10.0
 """After the last fault: a power-off of everything, a whole lease waited out, an election, a search for the leader."""
-PATIENCE_SECONDS = 20.0
-"""For the last replica to be equal to the others, once customers are served."""
+PATIENCE_SECONDS = 30.0
+"""For the last replica to be rebuilt, and the last scrub to have mended what is rotten, once customers are served."""
 
 
 async def judge(world: World, history: History, client: Client, *, keys: int, calm_at: float) -> None:
@@ -107,6 +108,9 @@ def _unequal(world: World, name: str, replicas: list[HostedGroup]) -> str | None
     applied = {group.node: group.replica.applied_lsn for group in members}
     if len(set(applied.values())) > 1:
         return f"{name} is applied up to {applied}"
-    rows = {group.node: world.nodes()[group.node].items.rows(name, None) for group in members}
+    try:
+        rows = {group.node: world.nodes()[group.node].items.rows(name, None) for group in members}
+    except CorruptItem as error:
+        return f"{name} still has damaged rows, which no scrub has mended: {error}"
     first = next(iter(rows.values()))
     return f"{name} has different items: {rows}" if any(other != first for other in rows.values()) else None

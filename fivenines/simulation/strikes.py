@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from cluster.faults import Fault
 from cluster.ports import KeyAttribute, StoreError, Table
+from cluster.storage.table import TableDamaged
 from fivenines.simulation.clocks import RATE_BOUND
 from fivenines.simulation.nemesis import Strike, Trouble
 from fivenines.simulation.world import WALL_CLOCK_EPOCH, World
@@ -104,7 +105,10 @@ class Striker:
         node = self._world.node(name)
         if node is not None and node.items.damaged is None:
             self._world.damaging(name)
-            self._world.note("rot", f"{name}: {node.items.damage()} items")
+            try:
+                self._world.note("rot", f"{name}: {node.items.damage()} items")
+            except TableDamaged as error:
+                node.condemn(str(error))
         return _nothing
 
     async def _zones_off(self, strike: Strike) -> End:
