@@ -118,6 +118,7 @@ async def _live(seed: int, chosen: Options, stage: Stage, report: Report) -> Non
     report.events = stage.trace.counts
     # What follows is the loop's own end, which cancels tasks in no order.
     report.digest, report.lines = stage.trace.digest, list(stage.trace.lines)
+    world.close()
 
 
 def _clients(world: World, habits: Habits, history: History) -> list[Client]:

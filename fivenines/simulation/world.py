@@ -121,6 +121,11 @@ class World:
         """Put it into the trace."""
         self.trace.note(self._loop.time(), kind, text)
 
+    def close(self) -> None:
+        """Let go of the databases: SQLite's objects are out of the garbage collector's sight, and would stay with all they know."""
+        for node in self.nodes().values():
+            node.keeping.close(crash=True)
+
     # --- zones ----------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
