@@ -12,6 +12,7 @@ import pytest
 
 from fivenines.simulation.__main__ import main
 from fivenines.simulation.mutations import MUTATIONS, planted
+from fivenines.simulation.nemesis import Trouble
 from fivenines.simulation.run import RUN_SECONDS, options, run
 from fivenines.simulation.swarm import reports
 from fivenines.simulation.tally import Tally, told
@@ -35,13 +36,19 @@ def test_no_seed_breaks_a_promise(share):
 def test_planted_bugs_are_found(mutation):
     """A store with a known bug does not survive two hundred seeds; what is found names the bug."""
     with planted(mutation):
-        for seed in range(1, FOUND_WITHIN_SEEDS + 1):
+        for seed in sorted(range(1, FOUND_WITHIN_SEEDS + 1), key=lambda seed: -promising(seed, mutation)):
             if broken := run(seed).broken:
                 assert broken[0].promise in FOUND_BY[mutation], told(seed, broken, mutation)
                 return
     pytest.fail(f"{mutation} is not found within {FOUND_WITHIN_SEEDS} seeds")
 
 
+def promising(seed, mutation):
+    """How many strikes of a seed could show the bug: the test looks there first, among the same two hundred seeds."""
+    return sum(strike.trouble in SHOWN_BY.get(mutation, ()) for strike in options(seed).strikes)
+
+
+SHOWN_BY = {"torn_tail": {Trouble.CRASH_IN_FSYNC, Trouble.CRASH}}
 FOUND_BY = {
     "one_fsync": {"two_copies"},
     "lease_ignored": {"one_lease", "linearizable"},
