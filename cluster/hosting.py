@@ -22,7 +22,7 @@ from cluster.replication.membership import Config, Members, names, storage
 from cluster.replication.messages import NO_BALLOT, NeedSnapshot, Recovered, SnapshotInstalled
 from cluster.replication.replica import Replica
 from cluster.replication.timing import Timing
-from cluster.routing.messages import Body, DropReplica, Hosting, HostReplica, Refused
+from cluster.routing.messages import Body, DropReplica, Hosting, HostReplica, Refused, Row
 from cluster.storage.group_commit import GroupCommit
 from cluster.storage.records import GroupLog, WalRecord
 from cluster.storage.snapshot import Snapshot, fetch_snapshot
@@ -278,6 +278,18 @@ class Replicas:
         if hosted.name in self.rebuilding and with_items and goes_on:
             self.rebuilding.discard(hosted.name)
             hosted.has_items()
+
+    def all_rows(self, group: str) -> tuple[int, tuple[Row, ...]] | None:
+        """All rows of a group here, and the LSN they are as of; None when there are none (a log replica)."""
+        if self.groups[group].kept is not Kept.ITEMS:
+            return None
+        found: list[Row] = []
+        more, after = True, None
+        while more:
+            rows, more = self._node.items.rows(group, after)
+            found += rows
+            after = (rows[-1].hash, rows[-1].partition_key, rows[-1].sort_key) if rows else None
+        return self._node.items.applied(group), tuple(found)
 
     def close(self) -> None:
         """Ask for nothing any more."""

@@ -45,7 +45,6 @@ from cluster.routing.messages import (
     Replicate,
     Routes,
     RoutesChanged,
-    Row,
     SnapshotPart,
     WhatDigest,
     WhatPrints,
@@ -161,7 +160,7 @@ class StorageNode:
             self.name,
             archive,
             groups=self.groups,
-            rows=self._all_rows,
+            rows=self.replicas.all_rows,
             counts=self.metrics.archive,
             wal_bytes=lambda: self.log.size,
             clock=self._clock,
@@ -383,17 +382,6 @@ class StorageNode:
     def fetch(self, group: str, need: NeedSnapshot) -> None:
         """Fetch a snapshot in the background."""
         self.replicas.fetch(group, need)
-
-    def _all_rows(self, group: str) -> tuple[int, tuple[Row, ...]] | None:
-        if self.groups[group].kept is not Kept.ITEMS:
-            return None
-        found: list[Row] = []
-        more, after = True, None
-        while more:
-            rows, more = self.items.rows(group, after)
-            found += rows
-            after = (rows[-1].hash, rows[-1].partition_key, rows[-1].sort_key) if rows else None
-        return self.items.applied(group), tuple(found)
 
     # --- for people -----------------------------------------------------------------------------------------------------
 
