@@ -187,6 +187,8 @@ class NodeArchive:
         until = Until(lsn=lsn)
         found = await rebuild(self._store, group, self._worker, until)
         if found.lsn < lsn:
+            if group not in self._groups:
+                raise ArchiveUnavailable(f"{group} was dropped here meanwhile")
             source = HostedSource(self._groups[group], self._older.get(group, Log()), self._rows)
             entries = source.between(found.lsn + 1, lsn)
             if not entries or (entries[0].lsn, entries[-1].lsn) != (found.lsn + 1, lsn):

@@ -22,8 +22,8 @@ ANSWERED = (Outcome.OK, Outcome.CONDITION_FALSE)
 class Scene:
     """A region with a customer, and verbs."""
 
-    def __init__(self, stage):
-        self.world = World(0, Size(), stage)
+    def __init__(self, stage, **size):
+        self.world = World(0, Size(**size), stage)
         self.history = History()
         self.striker = Striker(self.world)
         self._customer = self._new_customer("customer")
@@ -137,8 +137,10 @@ class Scene:
         assert self.world.verdict.broken == []
 
 
-def scene(story):
-    """A test that lives its story in virtual time, and ends it with :meth:`Scene.end`."""
+def scene(story=None, **size):
+    """A test that lives its story in virtual time, and ends it with :meth:`Scene.end`. ``size``: of the region, if not the usual."""
+    if story is None:
+        return functools.partial(scene, **size)
 
     @functools.wraps(story)
     def test():
@@ -146,7 +148,7 @@ def scene(story):
 
         async def live():
             async with asyncio.timeout(LONGEST_SECONDS):
-                told = Scene(stage)
+                told = Scene(stage, **size)
                 await told.start()
                 await story(told)
                 await told.end()
