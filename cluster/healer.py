@@ -44,7 +44,6 @@ class _Memory:
     lacking_since: float | None = None
     degraded_since: float | None = None
     told_at: float = float("-inf")
-    state: GroupState = GroupState.HEALTHY
     action: healing.Action | None = None
     acted_at: float = float("-inf")
 
@@ -162,7 +161,6 @@ class Healer:
             self._metrics.rebuilt(at - memory.lacking_since)
             logger.info("%s: %s is whole after %.1f s", self._node, group.name, at - memory.lacking_since)
             memory.lacking_since = None
-        memory.state = state
         degraded = at - memory.degraded_since if memory.degraded_since is not None else 0.0
         self._metrics.state_is(group.name, state, degraded)
 
@@ -232,10 +230,6 @@ class Healer:
     def _drop_at(self, group: HostedGroup, node: str) -> None:
         if group.name != catalogue.GROUP or node not in group.partition.replicas:
             self._hub.tell(self._node, node, DropReplica(group.name, group.replica.config_lsn))
-
-    def states(self) -> dict[str, str]:
-        """How whole each led group is, for people."""
-        return {name: memory.state.value for name, memory in self._memory.items()}
 
 
 def order_of(partition: Partition) -> tuple[str, ...]:

@@ -156,6 +156,10 @@ def replica_names(config: ClusterConfig, partition: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+RING_END = 2**64 - 1
+"""The last position of the ring (and the ``end`` of the last partition, which holds it: 2^64 has no place in 64 bits)."""
+
+
 def zone_of(component: str) -> str:
     """The zone in a component's name (``az1-node-2``)."""
     return component.rsplit("-", 2)[0]

@@ -15,13 +15,11 @@ from cluster.replication.membership import Members
 from cluster.replication.messages import Entry
 from cluster.storage import records
 from cluster.storage.records import Change
-from cluster.topology import key_hash
+from cluster.topology import RING_END, key_hash
 
 FORMAT = 1
 MAX_SEGMENT_ENTRIES = 10_000
 """No segment has more: whoever looks for the segment that holds an LSN need not look further back."""
-RING_END = 2**64 - 1
-"""The last position of the ring; the last partition holds it though its end is exclusive (``cluster.control.catalogue``)."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

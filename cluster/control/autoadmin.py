@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 
 from cluster.control import catalogue
 from cluster.control.fleet import Fleet
-from cluster.control.healing import FleetNode
 from cluster.group import HostedGroup
 from cluster.routing.messages import FleetNow, MembersAre, NodeReport, Refused, WriteItem
 from cluster.transport import Hub
@@ -55,10 +54,6 @@ class Autoadmin:
         if self.leads() and (known is None or word.config_lsn > known.config_lsn):
             self._words[word.group] = word
             self._new.set()
-
-    def fleet(self) -> Mapping[str, FleetNode]:
-        """The fleet as it is known here."""
-        return self._fleet.nodes(self._clock())
 
     async def run(self) -> None:
         """Tell the nodes of each other, and keep the catalogue true; until cancelled."""

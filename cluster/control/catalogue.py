@@ -21,12 +21,10 @@ from cluster.ports import (
 )
 from cluster.replication.membership import Member, Members, storage
 from cluster.routing.messages import MembersAre
-from cluster.topology import key_hash, replica_names, zone_of
+from cluster.topology import RING_END, key_hash, replica_names, zone_of
 
 NAME = "catalogue"
 GROUP = f"{NAME}/0"
-RING_END = 2**64 - 1
-"""The last position of the ring (and the ``end`` of the last partition, which holds it: 2^64 has no place in 64 bits)."""
 _ATTRIBUTE = "table"
 
 

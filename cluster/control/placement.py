@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from cluster.control.healing import COPIES, FleetNode
 from cluster.ports import Partition
-
-RING = 2**64
+from cluster.topology import RING_END
 
 
 def cuts(count: int) -> list[tuple[int, int]]:
     """``count`` pieces of the ring, equal but for rounding; the last one holds the last position."""
-    starts = [i * RING // count for i in range(count)]
-    return list(zip(starts, [*starts[1:], RING - 1], strict=True))
+    starts = [i * (RING_END + 1) // count for i in range(count)]
+    return list(zip(starts, [*starts[1:], RING_END], strict=True))
 
 
 def place(count: int, zones: Sequence[str], fleet: Mapping[str, FleetNode]) -> tuple[Partition, ...] | None:

@@ -9,7 +9,6 @@ from cluster.replication.leading import begin
 from cluster.replication.messages import (
     Ballot,
     Entry,
-    Lost,
     PeerAnswer,
     PeerQuery,
     Prepare,
@@ -156,10 +155,6 @@ def on_refusal(s: State, sender: str, m: Refusal, at: float) -> None:
         stand_down(s, "behind", at, 2 * s.timing.silence_seconds)
     else:
         stand_down(s, "higher_ballot", at, s.timing.heartbeat_seconds)
-
-
-def on_lost(s: State, sender: str, m: Lost, at: float) -> None:
-    """No vote will come from there."""
 
 
 def _count(s: State, c: Campaign, at: float) -> None:

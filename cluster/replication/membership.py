@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from cluster.replication.quorum import majority, reached
+from cluster.replication.quorum import reached
 
 ZONES_OF_A_COMMIT = 2
 """An acknowledged write is on disks in so many zones, when the group spans as many: a majority alone may sit in one zone while
@@ -92,8 +92,3 @@ def ordered(members: Members, zones: Sequence[str]) -> Members:
     """In the order of ``zones``, storage before log replicas; the order of preference of the leader."""
     place = {zone: index for index, zone in enumerate(zones)}
     return tuple(sorted(members, key=lambda m: (m.log_only, place.get(m.zone, len(place)), m.node)))
-
-
-def quorum_size(members: Members) -> int:
-    """The size of the smallest quorum."""
-    return majority(len(members))

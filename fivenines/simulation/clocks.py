@@ -30,7 +30,3 @@ class DriftingClock:
         assert abs(rate - 1.0) <= RATE_BOUND, rate
         self.reading, self.since = self(), self.true()
         self.rate = rate
-
-    def true_time_of(self, reading: float) -> float:
-        """When, in true seconds, this clock shows ``reading`` if its rate stays as it is."""
-        return self.since + (reading - self.reading) / self.rate

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from cluster.control.fleet import SILENT_SECONDS, SLOW_AFTER_SECONDS, WELL_AFTER_SECONDS, Fleet
 from cluster.control.healing import FleetNode
-from cluster.control.placement import RING, cuts, place
+from cluster.control.placement import cuts, place
 from cluster.routing.messages import NodeReport
+from cluster.topology import RING_END
 
 ZONES = ("az1", "az2", "az3")
 NODES = [f"{zone}-node-{n}" for zone in ZONES for n in (1, 2, 3)]
@@ -84,5 +85,5 @@ def test_partitions_cut_the_ring_without_a_gap(count: int) -> None:
     """Each begins where the one before ends; the last holds the last position."""
     found = cuts(count)
     assert found[0][0] == 0
-    assert found[-1][1] == RING - 1
+    assert found[-1][1] == RING_END
     assert all(before[1] == after[0] for before, after in pairwise(found))
