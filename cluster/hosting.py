@@ -48,10 +48,6 @@ class HostingNode(Protocol):
     metrics: NodeMetrics
     lost: set[str]
 
-    def recovered_log(self, group: str, log: GroupLog) -> None:
-        """A group's log was read back: whoever needs its older entries may take them."""
-        ...
-
 
 class Replicas:
     """See the module. ``groups`` is what the node answers with."""
@@ -122,16 +118,12 @@ class Replicas:
             taught = bool(config.members) and self._node.name not in names(config.members)
             newcomer = self._newcomer(group, config) if taught and not applied else None
             return newcomer, applied > 0 or group in self._node.lost
-        self._node.recovered_log(group, log)
         # What a log replica has followed looks like what a table has applied: that its items never came has to be remembered.
         if (log.misses(applied) and not items.fact(_log_only(group))) or items.fact(_lacks_items(group)):
             logger.warning("%s has lost items of %s: a snapshot is needed", self._node.name, group)
             self.rebuilding.add(group)
-        known_after = items.fact(snapshot_fact(group)) if items.fact(_log_only(group)) else None
-        recovered = msgspec.structs.replace(
-            log.recovered(applied, config, known_after=known_after), born=items.fact(_born(group))
-        )
-        return recovered, group in self._node.lost
+        recovered = log.recovered(applied, config, ballot=items.ballot(group), after=items.fact(snapshot_fact(group)))
+        return msgspec.structs.replace(recovered, born=items.fact(_born(group))), group in self._node.lost
 
     def _newcomer(self, group: str, config: Config) -> Recovered:
         born = self._node.items.fact(_born(group))

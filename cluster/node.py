@@ -20,7 +20,7 @@ from cluster.fault_injection import FaultSet
 from cluster.group import HostedGroup
 from cluster.healer import Healer
 from cluster.healing_metrics import HealingMetrics
-from cluster.hosting import Replicas, snapshot_fact
+from cluster.hosting import Replicas
 from cluster.housekeeping import Housekeeping
 from cluster.kept import Kept
 from cluster.metrics import GroupView, NodeMetrics
@@ -55,7 +55,7 @@ from cluster.routing.messages import (
 from cluster.scrub.schedule import ScrubSettings
 from cluster.scrub.scrub import Scrub
 from cluster.storage.group_commit import GroupCommit
-from cluster.storage.records import GroupLog, replay
+from cluster.storage.records import replay
 from cluster.storage.table import CorruptItem, ItemTable, TableDamaged
 from cluster.storage.wal import Wal
 from cluster.table_keeping import TableKeeping
@@ -169,12 +169,6 @@ class StorageNode:
         )
         self.metrics.show_archive(made.views, lambda: made.spent)
         return made
-
-    def recovered_log(self, group: str, log: GroupLog) -> None:
-        """Entries that are applied, and perhaps not archived, are the archive's business."""
-        if self.archive is not None:
-            first = log.recovered(self.items.applied(group)).first_lsn
-            self.archive.recovered(group, log.entries, upto=first - 1, after=self.items.fact(snapshot_fact(group)))
 
     async def run(self) -> None:
         """Serve until cancelled; raises :class:`TableDamaged` (in a group): close it then, and open it anew from its files."""

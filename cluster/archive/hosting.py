@@ -14,7 +14,6 @@ from cluster.archive.snapshots import Snapshots
 from cluster.archive.store import ArchiveUnavailable, ObjectStore
 from cluster.config import ArchiveConfig
 from cluster.ports import Partition, Table
-from cluster.replication.log import Log
 from cluster.replication.messages import Entry
 from cluster.replication.replica import Replica
 from cluster.routing.messages import Row
@@ -49,10 +48,10 @@ class Hosted(Protocol):
 
 
 class HostedSource:
-    """A hosted replica as the agent sees it. ``older``: entries from before a restart that the replica need not know any more."""
+    """A hosted replica as the agent sees it."""
 
-    def __init__(self, hosted: Hosted, older: Log, rows: Rows) -> None:
-        self._hosted, self._older, self._rows = hosted, older, rows
+    def __init__(self, hosted: Hosted, rows: Rows) -> None:
+        self._hosted, self._rows = hosted, rows
 
     @property
     def place(self) -> Place:
@@ -74,8 +73,7 @@ class HostedSource:
     @property
     def first(self) -> int:
         """See :class:`cluster.archive.agent.Source`."""
-        first = self._hosted.replica.first_lsn
-        return min(first, self._older.first) if self._older.last >= first - 1 else first
+        return self._hosted.replica.first_lsn
 
     @property
     def committed(self) -> int:
@@ -84,11 +82,7 @@ class HostedSource:
 
     def between(self, first: int, last: int) -> tuple[Entry, ...]:
         """See :class:`cluster.archive.agent.Source`."""
-        begins = self._hosted.replica.first_lsn
-        recent = self._hosted.replica.entries(first, last)
-        if first >= begins or self._older.last < begins - 1:
-            return recent
-        return (*self._older.between(first, min(last, begins - 1)), *recent)
+        return self._hosted.replica.entries(first, last)
 
     def rows(self) -> tuple[int, tuple[Row, ...]] | None:
         """See :class:`cluster.archive.agent.Source`."""
@@ -113,7 +107,6 @@ class NodeArchive:
     ) -> None:
         config = archive.config
         self._groups, self._rows, self._wal_bytes, self._budget = groups, rows, wal_bytes, config.wal_budget_bytes
-        self._older: dict[str, Log] = {}
         self._worker, self._store, self._stalled = archive.worker, archive.store, stalled
         self._agent = ArchiveAgent(
             node,
@@ -136,27 +129,11 @@ class NodeArchive:
         )
 
     def _sources(self) -> list[HostedSource]:
-        for gone in self._older.keys() - self._groups.keys():
-            del self._older[gone]
-        return [HostedSource(hosted, self._older.get(name, Log()), self._rows) for name, hosted in self._groups.items()]
-
-    def recovered(self, group: str, entries: Mapping[int, Entry], *, upto: int, after: int) -> None:
-        """Entries of the WAL that are applied, and perhaps not archived: without them a restart would leave a hole in the archive.
-
-        ``upto``: the last that the replica itself is not told of. ``after``: the LSN of the last snapshot that was installed
-        here; entries up to it may never have been chosen.
-        """
-        first = upto + 1
-        while first - 1 > after and first - 1 in entries:
-            first -= 1
-        self._older[group] = Log([entries[lsn] for lsn in range(first, upto + 1)], first)
+        return [HostedSource(hosted, self._rows) for hosted in self._groups.values()]
 
     def may_forget(self, group: str, durable: int) -> int:
         """The LSN up to which the log may be truncated; ``durable``: applied to the items and fsynced."""
-        upto = max(0, min(durable - budget.kept_entries(self.spent), self._agent.archived_lsn(group)))
-        if group in self._older:
-            self._older[group].truncate(upto)
-        return upto
+        return max(0, min(durable - budget.kept_entries(self.spent), self._agent.archived_lsn(group)))
 
     @property
     def spent(self) -> float:
@@ -189,7 +166,7 @@ class NodeArchive:
         if found.lsn < lsn:
             if group not in self._groups:
                 raise ArchiveUnavailable(f"{group} was dropped here meanwhile")
-            source = HostedSource(self._groups[group], self._older.get(group, Log()), self._rows)
+            source = HostedSource(self._groups[group], self._rows)
             entries = source.between(found.lsn + 1, lsn)
             if not entries or (entries[0].lsn, entries[-1].lsn) != (found.lsn + 1, lsn):
                 raise ArchiveUnavailable(f"it ends at LSN {found.lsn}, and the log here does not go on from there")

@@ -75,21 +75,26 @@ class GroupLog:
         entries = tuple(entry for lsn, entry in sorted(self.entries.items()) if lsn > after)
         return WalRecord(group, self.promised, self.committed, entries, max(self.start, after), self.lost or None)
 
-    def recovered(self, applied: int, config: Config = NO_CONFIG, *, known_after: int | None = None) -> Recovered:
-        """What a replica is told when it is started again; ``applied``, ``config``: those of its item table.
+    def recovered(
+        self, applied: int, config: Config = NO_CONFIG, *, ballot: Ballot = NO_BALLOT, after: int = 0
+    ) -> Recovered:
+        """What a replica is told when it is started again; ``applied``, ``ballot``, ``config``: those of its item table.
 
         A table that has lost items is behind the log's beginning: the replica goes on from there (it has not forgotten what it
         promised and stored), and the table follows by a snapshot (:meth:`misses`).
 
-        ``known_after``: of a log replica, entries after this LSN (its last snapshot's) that are applied are given, too: it has to be able
-        to teach them, and, never having led, it has applied nothing that was not on its disk before.
+        Entries that are applied are given too, down to ``after`` (the LSN of the last snapshot that was installed), when they are sure
+        to be the chosen ones: others may have to learn them from here, and the archive. A leader may have applied what others stored
+        before its own disk had it; an entry with the ballot of the one that was applied shows that the disk had it, and with it
+        everything below (an acceptor stores a ballot's entries in order; architecture, "A replica starts again").
         """
         first = max(applied, self.start) + 1
         if first not in self.entries:
             first = min((lsn for lsn in self.entries if lsn > first), default=first)
-        floor = max(self.start, known_after) if known_after is not None else first
-        while first - 1 > floor and first - 1 in self.entries:
-            first -= 1
+        held = self.entries.get(applied)
+        if held is not None and held.ballot == ballot and first == applied + 1:
+            while first - 1 > max(self.start, after) and first - 1 in self.entries:
+                first -= 1
         entries: list[Entry] = []
         while (entry := self.entries.get(first + len(entries))) is not None:
             entries.append(entry)

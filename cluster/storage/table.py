@@ -16,7 +16,7 @@ import msgspec
 from cluster.disk import Disk
 from cluster.ports import Bounds, ItemKey, Table
 from cluster.replication.membership import Config
-from cluster.replication.messages import Entry
+from cluster.replication.messages import NO_BALLOT, Ballot, Entry
 from cluster.routing.messages import Row
 from cluster.storage import rows as reading
 from cluster.storage.records import effect_of, item_checksum
@@ -55,6 +55,7 @@ class ItemTable:
         """What was found to be damaged since."""
         self._ids: dict[str, int] = {}
         self._applied: dict[str, int] = {}
+        self._ballots: dict[str, Ballot] = {}
         self._configs: dict[str, Config] = {}
         self._dirty: set[str] = set()
         self._open: list[_Statement] = []
@@ -62,8 +63,11 @@ class ItemTable:
         """By place: the LSN and the body of its newest change, not written yet; the body None: deleted."""
         self.changed_since_durable = True
         """Whether anything was committed since :meth:`make_durable` ran."""
-        for number, name, applied, members in self._db.execute("SELECT id, name, applied, members FROM groups"):
+        for number, name, applied, members, ballot in self._db.execute(
+            "SELECT id, name, applied, members, ballot FROM groups"
+        ):
             self._ids[name], self._applied[name] = number, applied
+            self._ballots[name] = msgspec.msgpack.decode(ballot, type=Ballot)
             self._configs[name] = msgspec.msgpack.decode(members, type=Config)
         self._db.execute("BEGIN")
 
@@ -79,18 +83,23 @@ class ItemTable:
         self._at_once([hosting(group, msgspec.msgpack.encode(table))])
         self._ids[group] = self._rows("SELECT id FROM groups WHERE name = ?", (group,))[0][0]
         self._applied.setdefault(group, 0)
+        self._ballots.setdefault(group, NO_BALLOT)
         self._configs.setdefault(group, Config())
 
     def drop(self, group: str) -> None:
         """Forget a group and its items."""
         number = (self._ids[group],)
         self._at_once([("DELETE FROM items WHERE grp = ?", number), ("DELETE FROM groups WHERE id = ?", number)])
-        for kept in (self._ids, self._applied, self._configs):
+        for kept in (self._ids, self._applied, self._ballots, self._configs):
             kept.pop(group)
 
     def applied(self, group: str) -> int:
         """The LSN up to which the items are those of the log."""
         return self._applied[group]
+
+    def ballot(self, group: str) -> Ballot:
+        """Of the entry at :meth:`applied`; (0, "") when that came by a snapshot."""
+        return self._ballots[group]
 
     def config(self, group: str) -> Config:
         """Who the group consists of as of :meth:`applied`; without members until an entry has said so."""
@@ -124,6 +133,7 @@ class ItemTable:
             if entry.members is not None and entry.lsn > self._configs[group].lsn:
                 self.set_config(group, Config(entry.members, entry.lsn))
             applied = self._applied[group] = entry.lsn
+            self._ballots[group] = entry.ballot
             self._dirty.add(group)
         if len(self._gathered) > GATHERED_CHANGES:
             self._write_gathered()
@@ -140,7 +150,7 @@ class ItemTable:
             if entry.lsn > self._applied[group]:
                 if entry.members is not None and entry.lsn > self._configs[group].lsn:
                     self.set_config(group, Config(entry.members, entry.lsn))
-                self._applied[group] = entry.lsn
+                self._applied[group], self._ballots[group] = entry.lsn, entry.ballot
                 self._dirty.add(group)
 
     def commit(self) -> None:
@@ -152,7 +162,8 @@ class ItemTable:
         if not self._dirty and not self._open:
             return
         for group in self._dirty:
-            self._run("UPDATE groups SET applied = ? WHERE name = ?", (self._applied[group], group))
+            ballot = msgspec.msgpack.encode(self._ballots[group])
+            self._run("UPDATE groups SET applied = ?, ballot = ? WHERE name = ?", (self._applied[group], ballot, group))
         try:
             self._db.execute("COMMIT")
         except apsw.Error:
@@ -306,9 +317,10 @@ class ItemTable:
         found = [reading.verified(row) for row in rows]
         statements: list[_Statement] = [("DELETE FROM items WHERE grp = ?", (number,))]
         statements += [(_PUT, (number, row.hash - HALF_RING, *msgspec.structs.astuple(row)[1:])) for row in found]
-        update = "UPDATE groups SET applied = ?, members = ? WHERE id = ?"
-        self._at_once([*statements, (update, (lsn, msgspec.msgpack.encode(kept), number))])
-        self._applied[group], self._configs[group] = lsn, kept
+        update = "UPDATE groups SET applied = ?, ballot = ?, members = ? WHERE id = ?"
+        encoded = msgspec.msgpack.encode(NO_BALLOT), msgspec.msgpack.encode(kept)
+        self._at_once([*statements, (update, (lsn, *encoded, number))])
+        self._applied[group], self._ballots[group], self._configs[group] = lsn, NO_BALLOT, kept
 
     def verify_pages(self, first: int = 1, count: int = VERIFY_PAGES) -> tuple[set[int], int | None]:
         """Which of ``count`` pages from ``first`` are damaged, and the page to go on with (None: that was the end).

@@ -20,14 +20,17 @@ _CACHE_KIBIBYTES = 16_384
 _SCHEMA = """
 CREATE TABLE groups (
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, definition BLOB NOT NULL, applied INTEGER NOT NULL,
-  members BLOB NOT NULL DEFAULT x'90');
+  members BLOB NOT NULL DEFAULT x'90', ballot BLOB NOT NULL DEFAULT x'9200a0');
 CREATE TABLE items (
   grp INTEGER NOT NULL, hash INTEGER NOT NULL, pk BLOB NOT NULL, sk BLOB NOT NULL,
   lsn INTEGER NOT NULL, checksum INTEGER NOT NULL, body BLOB NOT NULL,
   PRIMARY KEY (grp, hash, pk, sk)) WITHOUT ROWID;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 """
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
+_UPGRADE = (
+    f"ALTER TABLE groups ADD COLUMN ballot BLOB NOT NULL DEFAULT x'9200a0'; PRAGMA user_version={_SCHEMA_VERSION}"
+)
 _HOST = (
     "INSERT INTO groups (name, definition, applied) VALUES (?, ?, 0)"
     " ON CONFLICT (name) DO UPDATE SET definition = excluded.definition"
@@ -100,6 +103,9 @@ def _open(disk: Disk, file: str) -> Any:
 def _prepare(db: Any) -> None:
     for pragma in _PRAGMAS:
         db.execute(f"PRAGMA {pragma}").fetchall()
+    if db.pragma("user_version") == _SCHEMA_VERSION - 1:
+        with db:
+            db.execute(_UPGRADE).fetchall()
     if db.pragma("user_version") != _SCHEMA_VERSION or db.pragma("journal_mode") != "wal":
         raise apsw.CorruptError("not an item table of this version")
     # All of the small tables, and their indexes: a node can begin when these are sound.
