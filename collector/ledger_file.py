@@ -68,6 +68,10 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     if version == 0:
         script = ["BEGIN", *schema.TABLES, f"PRAGMA user_version = {schema.VERSION}", "COMMIT"]
         database.executescript(";\n".join(script))
+        return
+    for older in range(version, schema.VERSION):
+        script = ["BEGIN", *schema.UPGRADES[older], f"PRAGMA user_version = {older + 1}", "COMMIT"]
+        database.executescript(";\n".join(script))
 
 
 def read_series(database: sqlite3.Connection, *, after: int = 0) -> Iterator[tuple[int, Series]]:

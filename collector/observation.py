@@ -23,12 +23,23 @@ class OperationClass(StrEnum):
     EVENTUAL_READ = "eventual_read"
     QUERY = "query"
     TRANSACTION = "transaction"
+    BATCH = "batch"
+    """Several items in one request; asked as a read by canaries."""
     CONTROL = "control"
+    CHECK = "check"
+    """No operation of a store: a page, a port, a name, a certificate, a function."""
 
     @property
     def side(self) -> str:
         """``write`` or ``read``: availability is kept apart for the two."""
         return "write" if self in (OperationClass.WRITE, OperationClass.TRANSACTION, OperationClass.CONTROL) else "read"
+
+
+class Level(StrEnum):
+    """What a count counts: single ``attempt`` s, or whole ``call`` s of an SDK, retries and all. Never add the one to the other."""
+
+    ATTEMPT = "attempt"
+    CALL = "call"
 
 
 class Connection(StrEnum):

@@ -21,7 +21,7 @@ OPTIONAL: tuple[str, ...] = (
 )
 REQUIRED: tuple[str, ...] = ("host", "zone", "table")
 DIMENSIONS: tuple[str, ...] = (*REQUIRED, *OPTIONAL)
-"""What may be asked for; vantage and operation are always kept: their counts must never be added up."""
+"""What may be asked for; vantage, operation and level are always kept: their counts must never be added up."""
 
 SUMMARY: tuple[str, ...] = ("zone", "table", "endpoint", "connection", "partition")
 """What a sealed interval's summary keeps of a client's series; a server's series are few and kept whole."""

@@ -9,7 +9,7 @@ import dataclasses
 from collector.merge import WIDTH
 from collector.series import Series
 
-VERSION = 1
+VERSION = 2
 """``PRAGMA user_version`` of a file of this schema."""
 
 SERIES_COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Series))
@@ -54,6 +54,11 @@ TABLES: tuple[str, ...] = (
     "CREATE INDEX failures_at ON failures (at)",
     "CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
 )
+
+UPGRADES: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE series ADD COLUMN [level] TEXT NOT NULL DEFAULT 'attempt'",),
+}
+"""What makes a file of an older schema one of the next: by the version it has."""
 
 ADD_RUNNING = (
     f"INSERT INTO running VALUES ({', '.join('?' * (WIDTH + 3))})"  # noqa: S608 (names are constants of this module)

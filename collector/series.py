@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from collector.observation import Connection, Observation, OperationClass, Outcome, Vantage
+from collector.observation import Connection, Level, Observation, OperationClass, Outcome, Vantage
 
 LATENCY_BOUNDS_MS: tuple[float, ...] = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Upper bounds of the latency histogram; one more bucket holds what is slower. Aligned with DynamoDB's single-digit-ms promise."""
@@ -15,7 +15,8 @@ DURABILITY_GAUGES = ("store_archive_oldest_unarchived_age_seconds", "store_wal_b
 class Series:
     """The dimensions of a count. ``None`` means that the witness could not know.
 
-    ``zone`` is the observer's zone (canary, customer) or the server's own zone (server vantage).
+    ``zone`` is the observer's zone (canary, customer) or the server's own zone (server vantage). ``host`` is the canary host, the
+    server, or the customer's name.
     """
 
     vantage: Vantage
@@ -30,6 +31,7 @@ class Series:
     router_zone: str | None = None
     node: str | None = None
     node_zone: str | None = None
+    level: Level = Level.ATTEMPT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ HTTP joints (bearer token in ``Authorization`` when one is configured):
 * ``GET /v1/feed?after=CURSOR&limit=N&wait=SECONDS`` → JSON list of :class:`~collector.series.FeedEntry`, oldest first; waits up to
   ``wait`` seconds for the first one. 410 when ``after`` is older than what is kept (``{"oldest": cursor}``).
 * ``GET /v1/intervals?start=EPOCH&end=EPOCH[&vantage=…][&by=zone,endpoint][&version=N]`` → JSON list of :class:`IntervalRow`, by ``start``.
-  ``by`` adds up what differs in other dimensions (those are then null or ""; vantage and operation are always kept);
+  ``by`` adds up what differs in other dimensions (those are then null or ""; vantage, operation and level are always kept);
   ``version`` asks for what was known then: the newest version up to N. A sealed version never changes; 0 is not sealed yet.
 * ``GET /v1/unobserved?start&end`` → list of :class:`UnobservedRow`; ``GET /v1/health_spans?start&end`` → list of :class:`HealthSpan`;
   ``GET /v1/failures?start&end&limit`` → list of :class:`FailureRow`, oldest first; ``GET /v1/targets`` → list of
