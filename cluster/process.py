@@ -95,15 +95,20 @@ class ZoneProcess:
             ),
             scrub=ScrubSettings(**self._config.scrub.model_dump()),
         )
-        return StorageNode(
-            settings,
-            hub=self.hub,
-            faults=self.faults,
-            evaluate=self._evaluate,
-            disk=RealDisk(self._config.data_dir / name, name, self.faults),
-            worker=ThreadWorker(name),
-            archive=self._archive(name),
-        )
+        disk = RealDisk(self._config.data_dir / name, name, self.faults)
+        try:
+            return StorageNode(
+                settings,
+                hub=self.hub,
+                faults=self.faults,
+                evaluate=self._evaluate,
+                disk=disk,
+                worker=ThreadWorker(name),
+                archive=self._archive(name),
+            )
+        except OSError:
+            disk.close()
+            raise
 
     def _archive(self, name: str) -> Archive | None:
         if self._object_store is None:

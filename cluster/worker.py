@@ -27,13 +27,16 @@ class ThreadWorker:
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=f"disk-{name}", daemon=True)
-        self._thread.start()
+        self._name = name
+        self._thread: threading.Thread | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
         """See :class:`Worker`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"disk-{self._name}", daemon=True)
+            self._thread.start()
         self._jobs.put(_Job(work, loop, future))
         return await future
 

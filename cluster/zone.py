@@ -13,6 +13,8 @@ from cluster.transport import Hub
 
 logger = logging.getLogger("cluster")
 
+OPEN_AGAIN_SECONDS = 1.0
+"""A node whose disk refuses (it is full, or gone) is opened again so often: nothing else of the zone falls with it."""
 Serve = Callable[[], Coroutine[Any, Any, None]]
 """Starts a router's front (its listeners) and serves until cancelled."""
 
@@ -39,6 +41,8 @@ class ZoneComponents:
     _running: dict[str, _Running] = field(default_factory=dict)
     _paused: set[str] = field(default_factory=set)
     _reopening: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _refused: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """Nodes whose disk refused to open, each with the task that tries again."""
 
     def node(self, name: str) -> StorageNode | None:
         """The node, unless it is down."""
@@ -54,12 +58,37 @@ class ZoneComponents:
         return name in self._running
 
     async def start(self, name: str) -> None:
-        """Open a node from its files, or a router's listeners; nothing if it runs."""
+        """Open a node from its files, or a router's listeners; nothing if it runs.
+
+        A node whose disk refuses stays down, is tried again until it is stopped, and says so in the log.
+        """
         await self._reopened(name)
-        if name in self._running:
+        if name in self._running or name in self._refused:
             return
-        node = self.open_node(name) if name in self.node_names else None
-        work = self.serve_node(node) if node else self.routers[name]()
+        if name not in self.node_names:
+            self._run(name, self.routers[name](), None)
+        elif not self._open(name):
+            self._refused[name] = asyncio.create_task(self._open_again(name))
+
+    def _open(self, name: str) -> bool:
+        try:
+            node = self.open_node(name)
+        except OSError as error:
+            if name not in self._refused:
+                logger.error("%s cannot open its files, and is tried again until it can: %s", name, error)  # noqa: TRY400
+            return False
+        self._run(name, self.serve_node(node), node)
+        return True
+
+    async def _open_again(self, name: str) -> None:
+        while True:
+            await asyncio.sleep(OPEN_AGAIN_SECONDS)
+            if self._open(name):
+                del self._refused[name]
+                logger.info("%s has opened its files after all", name)
+                return
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None], node: StorageNode | None) -> None:
         task = asyncio.create_task(work, name=name)
         self._running[name] = _Running(task, node)
         task.add_done_callback(lambda done: self._ended(name, done))
@@ -91,6 +120,8 @@ class ZoneComponents:
     async def stop(self, name: str, *, crash: bool) -> None:
         """End it; a ``crash`` loses what a power-off would lose."""
         await self._reopened(name)
+        if (trying := self._refused.pop(name, None)) is not None:
+            trying.cancel()
         running = self._running.get(name)
         if running is None:
             return
@@ -135,5 +166,5 @@ class ZoneComponents:
     async def close(self) -> None:
         """Stop everything in good order, leaders first: whoever is left goes on without waiting for a lease."""
         await asyncio.gather(*(self._hand_over(name) for name in self._running))
-        for name in list(self._running):
+        for name in [*self._running, *self._refused]:
             await self.stop(name, crash=False)

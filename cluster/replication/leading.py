@@ -328,6 +328,7 @@ def on_lost(s: State, sender: str, m: Lost, at: float) -> None:
     if lead is not None and m.ballot == s.ballot:
         p = lead.progress[sender]
         p.heard_at, p.lost = at, True
+        p.match = 0  # what it had stored may be gone: it counts again when it says so again
 
 
 def on_outdated(s: State, _sender: str, m: Outdated, at: float) -> None:

@@ -86,7 +86,7 @@ class GroupLog:
         Entries that are applied are given too, down to ``after`` (the LSN of the last snapshot that was installed), when they are sure
         to be the chosen ones: others may have to learn them from here, and the archive. A leader may have applied what others stored
         before its own disk had it; an entry with the ballot of the one that was applied shows that the disk had it, and with it
-        everything below (an acceptor stores a ballot's entries in order; architecture, "A replica starts again").
+        everything below (an acceptor stores a ballot's entries in order; docs/architecture.md, "A replica starts again").
         """
         first = max(applied, self.start) + 1
         if first not in self.entries:

@@ -1,6 +1,7 @@
 """The file of an item table: its blank image, how it is opened, and what is done when it turns out to be damaged (shell)."""
 
 import contextlib
+import errno
 import functools
 import logging
 from dataclasses import dataclass
@@ -71,9 +72,14 @@ class OpenedTable:
 
 
 def open_table(disk: Disk, file: str) -> OpenedTable:
-    """Open the table; one that is damaged is set aside, and a new one opened with its groups as far as they can be read."""
+    """Open the table; one that is damaged is set aside, and a new one opened with its groups as far as they can be read.
+
+    Raises OSError when the disk refuses; nothing is set aside then.
+    """
     try:
         return OpenedTable(_open(disk, file))
+    except apsw.FullError as error:
+        raise OSError(errno.ENOSPC, f"{file} cannot be opened: {error}") from error
     except apsw.Error as error:
         logger.error("%s is damaged and set aside: %s", file, error)  # noqa: TRY400 (the reason is the whole story)
     hosted = _readable_groups(disk, file)

@@ -30,7 +30,6 @@ from fivenines.simulation.zone import SimulatedZone
 
 T = TypeVar("T")
 WALL_CLOCK_EPOCH = 1_800_000_000.0
-START_AGAIN_SECONDS = 1.0
 TABLE = "t"
 QUICK = TimingConfig(heartbeat_seconds=0.25, lease_seconds=1.5, drift_bound_seconds=0.05, request_timeout_seconds=1.0)
 USUAL = TimingConfig()
@@ -95,7 +94,6 @@ class World:
         self._down: dict[str, int] = {}
         """How many faults hold a zone or a node down."""
         self._stopping: dict[str, asyncio.Task[None]] = {}
-        self._starting: set[asyncio.Task[None]] = set()
         self._changing = {name: asyncio.Lock() for name in self.config.zones}
         """Held while something of the zone starts or stops: a disk has one user at a time."""
         self.timing = Timing(
@@ -202,7 +200,11 @@ class World:
         """Stop a node, or switch its power off, and hold it down until :meth:`let_up`."""
         self._down[name] = self._down.get(name, 0) + 1
         zone = self.zones.get(self.zone_of[name])
-        if zone is not None and zone.components.up(name):
+        if zone is not None and not zone.components.up(name):
+            await zone.components.stop(
+                name, crash=True
+            )  # its disk may have refused to open: that is not tried again now
+        elif zone is not None:
             if crash:
                 self._lose_power(name)
             async with self._changing[zone.zone.name]:
@@ -233,24 +235,8 @@ class World:
                 await self._start_node(zone, name)
 
     async def _start_node(self, zone: SimulatedZone, name: str) -> None:
-        """As a supervisor does: a node that cannot be opened, because its disk is full, is tried again."""
-        if self._down.get(name) or self.zones.get(zone.zone.name) is not zone:
-            return
-        try:
+        if not self._down.get(name) and self.zones.get(zone.zone.name) is zone:
             await zone.components.start(name)
-        except OSError as error:
-            self.disks[name].close()
-            self.note("refused", f"{name} does not start: {error}")
-            self._loop.call_later(START_AGAIN_SECONDS, self._start_again, zone, name)
-
-    def _start_again(self, zone: SimulatedZone, name: str) -> None:
-        async def start() -> None:
-            async with self._changing[zone.zone.name]:
-                await self._start_node(zone, name)
-
-        task = self._loop.create_task(start())
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
 
     def _lose_power(self, name: str) -> None:
         self.watch.closed(name)
@@ -283,17 +269,22 @@ class World:
             ),
         )
         disk = self.disks[name]
-        return StorageNode(
-            settings,
-            hub=hub,
-            faults=self.faults,
-            evaluate=evaluate,
-            disk=disk,
-            worker=SimulatedWorker(disk),
-            clock=self.clocks[name],
-            watch=self.watch,
-            archive=self._archive_of(name),
-        )
+        try:
+            return StorageNode(
+                settings,
+                hub=hub,
+                faults=self.faults,
+                evaluate=evaluate,
+                disk=disk,
+                worker=SimulatedWorker(disk),
+                clock=self.clocks[name],
+                watch=self.watch,
+                archive=self._archive_of(name),
+            )
+        except OSError as error:
+            disk.close()
+            self.note("refused", f"{name} does not start: {error}")
+            raise
 
     def _archive_of(self, name: str) -> Archive | None:
         if self.archive is None:

@@ -1,6 +1,7 @@
 """Each kind of fault has its effect on the running store, and none when it is removed."""
 
 import asyncio
+import shutil
 import time
 
 import pytest
@@ -196,3 +197,37 @@ async def test_what_a_zone_process_cannot_do_is_said(region):
             await actions.add("f", Fault.model_validate(fields))
         assert raised.value.status == status
     assert region.zones["az1"].faults.installed() == {}
+
+
+async def test_a_node_whose_disk_is_full_when_it_starts_is_opened_as_soon_as_there_is_room(region, caplog):
+    """Nothing else of the zone falls with it."""
+    await region.put("a", "1")
+    node = await leader_of(region, "a")
+    components = region.zones[zone_of(node)].components
+    await everywhere(region, "full", kind="disk_full", node=node)
+    await components.stop(node, crash=False)
+    shutil.rmtree(region.config.data_dir / node)  # a new disk: opening has to write
+    await components.start(node)
+    assert not components.up(node)
+    assert "cannot open its files" in caplog.text
+    await writes_return(region, "b", zone=next(zone for zone in region.config.zones if zone != zone_of(node)))
+    await healed(region, "full")
+    async with asyncio.timeout(10):
+        while not components.up(node):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_node_that_waits_for_its_disk_can_be_stopped(region):
+    """Whoever stops a node that could not open stops the trying, too."""
+    node = next(iter(region.zones["az1"].components.node_names))
+    components = region.zones["az1"].components
+    await everywhere(region, "full", kind="disk_full", node=node)
+    await components.stop(node, crash=True)
+    shutil.rmtree(region.config.data_dir / node)
+    await components.start(node)
+    await components.stop(node, crash=True)
+    await healed(region, "full")
+    await asyncio.sleep(1.2)
+    assert not components.up(node)
+    await components.start(node)
+    assert components.up(node)

@@ -6,7 +6,7 @@ import pytest
 from cluster.disk import RealDisk
 from cluster.ports import Bounds, ItemKey
 from cluster.replication.membership import Config, Member
-from cluster.replication.messages import Entry
+from cluster.replication.messages import NO_BALLOT, Entry
 from cluster.storage.records import Change, encode_change
 from cluster.storage.table import GATHERED_CHANGES, CorruptItem, ItemTable
 from cluster.topology import key_hash
@@ -172,6 +172,41 @@ def test_members_are_kept_with_the_items_of_their_entry(tmp_path):
     items.close()
     items = ItemTable(RealDisk(tmp_path, "n"))
     assert (items.applied("t/0"), items.config("t/0")) == (1, Config(members, 1))
+    items.close()
+
+
+def test_the_ballot_of_what_was_applied_last_survives(tmp_path):
+    """It says whether the log holds the very entry; after a snapshot nothing is known of it."""
+    items = ItemTable(RealDisk(tmp_path, "n"))
+    items.host("t/0", table())
+    assert items.ballot("t/0") == NO_BALLOT
+    put(items, 3, b"a")
+    items.close()
+    items = ItemTable(RealDisk(tmp_path, "n"))
+    assert items.ballot("t/0") == BALLOT
+    items.install("t/0", (), 9)
+    items.close()
+    items = ItemTable(RealDisk(tmp_path, "n"))
+    assert (items.applied("t/0"), items.ballot("t/0")) == (9, NO_BALLOT)
+    items.close()
+
+
+def test_a_table_of_the_version_before_is_upgraded(tmp_path):
+    """Its groups and items stay; the ballot that it did not keep is not known."""
+    items = ItemTable(RealDisk(tmp_path, "n"))
+    items.host("t/0", table())
+    put(items, 3, b"a")
+    items.commit()
+    for statement in ("COMMIT", "ALTER TABLE groups DROP COLUMN ballot", "PRAGMA user_version=2", "BEGIN"):
+        items._db.execute(statement)
+    items.close(crash=True)
+    items = ItemTable(RealDisk(tmp_path, "n"))
+    assert items.set_aside is None
+    assert (items.applied("t/0"), items.ballot("t/0"), got(items, b"a")) == (3, NO_BALLOT, b"body")
+    put(items, 4, b"b")
+    items.close()
+    items = ItemTable(RealDisk(tmp_path, "n"))
+    assert (items.applied("t/0"), items.ballot("t/0")) == (4, BALLOT)
     items.close()
 
 

@@ -94,6 +94,17 @@ def test_recovered_entries_are_consecutive():
     assert log.misses(3)
 
 
+def test_applied_entries_come_back_when_the_log_vouches_for_them():
+    """With the ballot of the entry that was applied, all below it down to the last snapshot is told; with another, nothing is."""
+    log = replay([record(lsn) for lsn in (1, 2, 3, 4, 5)])["g"]
+    told = log.recovered(4, ballot=BALLOT, after=1)
+    assert [entry.lsn for entry in told.entries] == [2, 3, 4, 5]
+    assert (told.first_lsn, told.applied) == (2, 4)
+    doubtful = log.recovered(4, ballot=Ballot(BALLOT.number + 1, "other"))
+    assert [entry.lsn for entry in doubtful.entries] == [5]
+    assert log.recovered(5, ballot=BALLOT, after=3).first_lsn == 4
+
+
 def test_a_table_behind_the_start_of_its_log_is_noticed():
     """Items that are older than what the log has thrown away are missing something."""
     log = GroupLog()
