@@ -59,6 +59,8 @@ class Housekeeper:
         self._clock = clock
         self._resealed_at = 0.0
         self._clock_is_behind = False
+        self._gaps_since: int | None = 0
+        """The first interval next to which one may be missing; None: none is."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -86,8 +88,19 @@ class Housekeeper:
             for start, version in sealed:
                 self._metrics.sealed.labels("first" if version == 1 else "reopened").inc()
                 logger.info("interval %d sealed as version %d", start, version)
+                if version == 1:
+                    self._gaps_since = start if self._gaps_since is None else min(self._gaps_since, start)
+        await self._fill_gaps(at)
         if reopened:
             self._resealed_at = at
+
+    async def _fill_gaps(self, at: float) -> None:
+        """Intervals in which nothing was heard (this collector was off) become versions, too: of nothing."""
+        if self._gaps_since is None:
+            return
+        while filled := await self._writer.work(partial(Ledger.fill_gaps, since=self._gaps_since, at=at)):
+            self._metrics.sealed.labels("empty").inc(filled)
+        self._gaps_since = None
 
     def _watch_clock(self, at: float) -> None:
         """The feed's time never goes back: after a clock that was ahead it stands still, and someone should know."""

@@ -9,15 +9,20 @@ import contextlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from collector import columns, schema, wire
+from collector.columns import Table
+from collector.exclusion import Exclusion
 from collector.ingest import Accepted, Duplicate, RefusedError, decide
 from collector.interval import INTERVAL_SECONDS, interval_of
-from collector.ledger_file import database_of, lock, open_for_writing, read_series
+from collector.ledger_file import database_of, lock, open_for_writing
 from collector.merge import collect
-from collector.rollup import in_summary
+from collector.naming import Names
+from collector.sealing import RESTORED, Sealing
 from collector.sequence import Ranges
 from collector.series import Series
 from collector.spans import GAP_SECONDS, Span, fold
@@ -60,7 +65,8 @@ class Ledger:
         used = query("SELECT seq FROM sqlite_sequence WHERE name = 'feed'").fetchone()
         self.newest: int = max(newest[0] if newest else 0, used[0] if used else 0)
         self.received_at: float = newest[1] if newest else 0.0
-        self._series: dict[Series, int] = {series: number for number, series in read_series(self._database)}
+        self.names = Names(self._database)
+        self.sealing = Sealing(self._database, self.names)
         self._senders: dict[tuple[str, str], Ranges] = {}
         rows = query("SELECT host, id, since, max(until), recused, reasons FROM health_spans GROUP BY host")
         self._health: dict[str, Span] = {row[0]: _span(row[1:]) for row in rows}
@@ -127,18 +133,11 @@ class Ledger:
         body = zlib.compress(wire.encode(entry), 1)
         self._database.execute("INSERT INTO feed VALUES (?, ?, ?)", (entry.cursor, entry.received_at, body))
         rows = [
-            (key.start, self._series_id(key.series), int(recused), *tally)
+            (key.start, self.names.number(key.series), int(recused), *tally)
             for key, tally in collect(one.readings, recused=recused).items()
         ]
         self._database.executemany(schema.ADD_RUNNING, rows)
         return entry.cursor
-
-    def _series_id(self, series: Series) -> int:
-        known = self._series.get(series)
-        if known is None:
-            known = self._series[series] = len(self._series) + 1
-            self._database.execute(schema.ADD_SERIES, (known, *[getattr(series, c) for c in schema.SERIES_COLUMNS]))
-        return known
 
     def _hear(self, batch: Batch, at: float) -> bool:
         """Keep the host's word about itself; whether its readings count as recused (its last word holds for a minute)."""
@@ -182,42 +181,51 @@ class Ledger:
         """Seal what has been over for ``after_seconds``: version 1, or the next version of a ``reopened`` interval.
 
         Returns ``(start, version)`` of each; one transaction an interval, at most ``most``: batches must not wait long.
+        Raises LookupError when an earlier version must be restored first (:meth:`absent`).
         """
-        done = []
-        for start in self._running_before(at - after_seconds - INTERVAL_SECONDS):
-            row = self._database.execute("SELECT max(version) FROM sealed WHERE start = ?", (start,)).fetchone()
-            version = (row[0] or 0) + 1
-            if version == 1 or reopened:
-                self._seal_one(start, version, at)
-                done.append((start, version))
-            if len(done) >= most:
-                break
-        return done
+        due = self.sealing.due(at - after_seconds - INTERVAL_SECONDS, reopened=reopened)[:most]
+        for start, version, cause in due:
+            with self.transaction():
+                self.sealing.seal(start, version, at, cause)
+        return [(start, version) for start, version, _ in due]
 
-    def _running_before(self, latest: float) -> list[int]:
-        starts: list[int] = []
-        while True:
-            after = starts[-1] if starts else -1
-            (start,) = self._database.execute("SELECT min(start) FROM running WHERE start > ?", (after,)).fetchone()
-            if start is None or start > latest:
-                return starts
-            starts.append(start)
+    def fill_gaps(self, *, since: int, at: float, most: int = 500) -> int:
+        """Seal as empty what lies between other intervals from ``since`` on and was never heard of; how many."""
+        with self.transaction():
+            return self.sealing.fill_gaps(since, at, most)
 
-    def _seal_one(self, start: int, version: int, at: float) -> None:
-        with self.transaction() as database:
-            query = database.execute
-            before = query("SELECT body FROM sealed WHERE start = ? AND version = ?", (start, version - 1)).fetchone()
-            late = query("SELECT * FROM running WHERE start = ?", (start,)).fetchall()
-            rows = columns.add(columns.unpack(before[0]) if before else {}, [((r[1], r[2]), r[3:]) for r in late])
-            short = columns.regroup(rows, self._summarised({number for number, _ in rows}))
-            row = (start, version, at, columns.pack(short), columns.pack(rows))
-            query("INSERT INTO sealed VALUES (?, ?, ?, ?, ?)", row)
-            query("DELETE FROM running WHERE start = ?", (start,))
+    def exclude(self, statement: Exclusion) -> int:
+        """Write down an exclusion or its undoing and reopen what it touches; its number. Raises ValueError for an undoing of nothing."""
+        with self.transaction():
+            return self.sealing.exclude(statement)
 
-    def _summarised(self, numbers: Iterable[int]) -> dict[int, int]:
-        """Series id → the id of the series that it is summarised under."""
-        names = {number: series for series, number in self._series.items()}
-        return {number: self._series_id(in_summary(names[number])) for number in numbers}
+    def absent(self) -> list[tuple[int, int]]:
+        """``(start, version)`` that only the history has and that a next version needs."""
+        return self.sealing.absent()
+
+    def restore(self, start: int, version: int, names: Sequence[Series], table: Table, *, at: float) -> None:
+        """Take a version back from the history. ``table``'s first column is an index into ``names``."""
+        with self.transaction():
+            numbers = np.array(self.names.numbers(names), dtype=np.int64)
+            self.sealing.put(start, version, at, RESTORED, columns.total([renumbered(table, numbers)]))
+
+    def take_columns(self, start: int, names: Sequence[Series], table: Table) -> None:
+        """Counts of the interval ``start`` from elsewhere, durable on return; sealed together with the others.
+
+        ``table`` (:data:`collector.columns.Table`) has an index into ``names`` where a sealed one has the series' number.
+        Called within :meth:`transaction` when it must be one with other writes.
+        """
+        numbers = np.array(self.names.numbers(names), dtype=np.int64)
+        self.take_packed(start, columns.pack_table(columns.total([renumbered(table, numbers)])))
+
+    def take_packed(self, start: int, body: bytes) -> None:
+        """The same for columns that are packed and numbered (``names.number``) already; within a transaction."""
+        self._database.execute("INSERT INTO parts VALUES (NULL, ?, ?)", (start, body))
+
+
+def renumbered(table: Table, numbers: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Table:
+    """``table`` with ``numbers`` (by index) in its first column."""
+    return np.concatenate([[numbers[table[0]]], table[1:]])
 
 
 def _span(row: tuple[int, float, float, int, str]) -> Span:

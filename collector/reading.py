@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from collector import columns, rollup, wire
+from collector.columns import Table
 from collector.interval import interval_of
 from collector.ledger_file import database_of, read_series
 from collector.merge import counts_of, latency_of
@@ -125,9 +127,7 @@ class Reader:
         self._series.update(read_series(database, after=len(self._series)))
         names: Sequence[Series] | Mapping[int, Series]
         if by is None:
-            ids, recused, *places = table
-            rows = dict(zip(zip(ids, recused, strict=True), zip(*places, strict=True), strict=True))
-            names = self._series
+            rows, names = columns.rows_of(table), self._series
         else:
             grouping = self._grouping(by)
             rows, names = grouping.roll_up(table), grouping.names
@@ -138,9 +138,10 @@ class Reader:
                 version=version,
                 counts=counts_of(tally),
                 latency=latency_of(tally),
-                recused=bool(recused_flag),
+                recused=bool(flags & columns.RECUSED),
+                excluded=bool(flags & columns.EXCLUDED),
             )
-            for (number, recused_flag), tally in rows.items()
+            for (number, flags), tally in rows.items()
             if vantage is None or names[number].vantage is vantage
         ]
 
@@ -156,12 +157,13 @@ class Reader:
 def _starts(database: sqlite3.Connection, first: int, end: float) -> list[int]:
     query = (
         "SELECT start FROM sealed WHERE start >= ?1 AND start < ?2 UNION SELECT start FROM running WHERE start >= ?1 AND start < ?2"
+        " UNION SELECT start FROM parts WHERE start >= ?1 AND start < ?2"
         " ORDER BY 1"
     )
     return [start for (start,) in database.execute(query, (first, end))]
 
 
-def _columns(database: sqlite3.Connection, start: int, asked: int | None, *, short: bool) -> tuple[int, Any]:
+def _columns(database: sqlite3.Connection, start: int, asked: int | None, *, short: bool) -> tuple[int, Table]:
     """The version told and its columns: the newest sealed one up to ``asked``, else the running one as version 0."""
     database.execute("BEGIN")  # one snapshot: an interval that is sealed meanwhile is seen before or after, not between
     try:
@@ -171,13 +173,20 @@ def _columns(database: sqlite3.Connection, start: int, asked: int | None, *, sho
             (short, start, 2**31 if asked is None else asked),
         ).fetchone()
         if sealed:
-            return sealed[0], columns.columns_of(sealed[1])
-        running: list[tuple[int, ...]] = []
+            return sealed[0], columns.unpack_table(sealed[1])
         if asked in (None, 0):
-            running = [row[1:] for row in database.execute("SELECT * FROM running WHERE start = ?", (start,))]
-        return 0, rollup.to_columns(running, columns.COLUMNS)
+            return 0, open_table(database, start)
+        return 0, columns.total([])
     finally:
         database.execute("ROLLBACK")
+
+
+def open_table(database: sqlite3.Connection, start: int) -> Table:
+    """What is known of an interval that is not sealed yet."""
+    rows = database.execute("SELECT * FROM running WHERE start = ?", (start,)).fetchall()
+    running = np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, columns.COLUMNS).T
+    parts = database.execute("SELECT body FROM parts WHERE start = ?", (start,))
+    return columns.total([running, *(columns.unpack_table(body) for (body,) in parts)])
 
 
 def _feed(database: sqlite3.Connection, after: int, limit: int) -> tuple[int | None, list[bytes]]:

@@ -1,11 +1,12 @@
 """Counts added up over the dimensions that nobody asked for (pure)."""
 
-from array import array
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from collector.columns import RowKey
+import numpy as np
+
+from collector.columns import RowKey, Table, regroup, rows_of
 from collector.merge import Tally
 from collector.observation import Vantage
 from collector.series import Series
@@ -51,6 +52,7 @@ class Grouping:
         self._by = by
         self._numbers: dict[Series, int] = {}
         self._group_of: list[int] = [0]  # index: series id
+        self._as_array = np.zeros(1, dtype=np.int64)
         self.names: list[Series] = []
         """Index: number of the group."""
 
@@ -63,21 +65,11 @@ class Grouping:
                 self.names.append(group)
             self._group_of.append(self._numbers[group])
 
-    def roll_up(self, columns: "list[array[int]]") -> dict[RowKey, Tally]:
-        """Columns (:func:`collector.columns.columns_of`) added up by ``(group, recused)``."""
-        import numpy as np  # noqa: PLC0415 (a daemon that is never asked need not load it)
+    def roll_up(self, table: Table) -> dict[RowKey, Tally]:
+        """A table added up by ``(group, flags)``."""
+        return rows_of(regroup(table, self._array()))
 
-        table = np.array([np.frombuffer(column, dtype=np.int64) for column in columns])
-        if not table.shape[1]:
-            return {}
-        keys = np.array(self._group_of, dtype=np.int64)[table[0]] * 2 + table[1]
-        order = np.argsort(keys, kind="stable")
-        distinct, firsts = np.unique(keys[order], return_index=True)
-        sums = np.add.reduceat(table[2:, order], firsts, axis=1).T
-        return {(key // 2, key % 2): tuple(row) for key, row in zip(distinct.tolist(), sums.tolist(), strict=True)}
-
-
-def to_columns(rows: Iterable[tuple[int, ...]], width: int) -> "list[array[int]]":
-    """Rows of the running interval as columns, so that sealed and running ones go the same way."""
-    flat = list(zip(*rows, strict=True))
-    return [array("q", column) for column in flat] if flat else [array("q") for _ in range(width)]
+    def _array(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        if len(self._as_array) != len(self._group_of):
+            self._as_array = np.array(self._group_of, dtype=np.int64)
+        return self._as_array

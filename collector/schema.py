@@ -2,6 +2,7 @@
 
 One SQLite file in the collector's folder. ``running`` is what is not sealed yet, ``sealed`` has one compressed row for
 each version of an interval (:mod:`collector.columns`), and its short form (:mod:`collector.rollup`); series are interned, so that a count costs a few bytes.
+``exports`` says which sealed versions are in the Parquet history as well (:mod:`collector.history`), under which of ``manifests``.
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import dataclasses
 from collector.merge import WIDTH
 from collector.series import Series
 
-VERSION = 2
+VERSION = 3
 """``PRAGMA user_version`` of a file of this schema."""
 
 SERIES_COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Series))
@@ -26,6 +27,24 @@ PRAGMAS: tuple[str, ...] = (
     "PRAGMA temp_store = MEMORY",
 )
 
+SINCE_3: tuple[str, ...] = (
+    # Who this ledger is among several that share a history.
+    "CREATE TABLE identity (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL)",
+    "INSERT INTO identity VALUES (1, lower(hex(randomblob(6))))",
+    # Packed columns that wait to be sealed together with ``running``.
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, start INTEGER NOT NULL, body BLOB NOT NULL)",
+    "CREATE INDEX parts_start ON parts (start)",
+    # Statements, never changed: who took what out of the figures and why; an undoing is a statement of its own.
+    (
+        "CREATE TABLE exclusions (id INTEGER PRIMARY KEY, start REAL NOT NULL, until REAL NOT NULL, place TEXT NOT NULL,"
+        " reason TEXT NOT NULL, who TEXT NOT NULL, made_at REAL NOT NULL, undoes INTEGER)"
+    ),
+    # Sealed intervals that need a next version, and why.
+    "CREATE TABLE reopened (start INTEGER PRIMARY KEY, cause TEXT NOT NULL)",
+    "CREATE TABLE exports (start INTEGER, version INTEGER, manifest TEXT NOT NULL, PRIMARY KEY (start, version)) WITHOUT ROWID",
+    "CREATE TABLE manifests (serial INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, removed_at REAL)",
+)
+
 TABLES: tuple[str, ...] = (
     f"CREATE TABLE series (id INTEGER PRIMARY KEY, {', '.join(f'[{c}] TEXT' for c in SERIES_COLUMNS)})",  # one is a keyword
     "CREATE TABLE senders (host TEXT, boot TEXT, seen TEXT NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (host, boot)) WITHOUT ROWID",
@@ -36,7 +55,7 @@ TABLES: tuple[str, ...] = (
     ),
     (
         "CREATE TABLE sealed (start INTEGER, version INTEGER, sealed_at REAL NOT NULL, summary BLOB NOT NULL, body BLOB NOT NULL,"
-        " PRIMARY KEY (start, version))"
+        " cause TEXT NOT NULL DEFAULT '', PRIMARY KEY (start, version))"
     ),
     (
         "CREATE TABLE unobserved (start INTEGER, host TEXT, zone TEXT, endpoint TEXT, connection TEXT, operation TEXT, reason TEXT,"
@@ -53,10 +72,12 @@ TABLES: tuple[str, ...] = (
     ),
     "CREATE INDEX failures_at ON failures (at)",
     "CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
+    *SINCE_3,
 )
 
 UPGRADES: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE series ADD COLUMN [level] TEXT NOT NULL DEFAULT 'attempt'",),
+    2: ("ALTER TABLE sealed ADD COLUMN cause TEXT NOT NULL DEFAULT ''", *SINCE_3),
 }
 """What makes a file of an older schema one of the next: by the version it has."""
 

@@ -55,6 +55,8 @@ class IntervalRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     counts: dict[Outcome, int]
     latency: tuple[int, ...] = ()
     recused: bool = False
+    excluded: bool = False
+    """Taken out of every figure afterwards (``fivenines ledger exclude``): kept apart, and in no sum with the others."""
 
 
 class UnobservedRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -49,7 +49,7 @@ class Counts:
 class Fold:
     """Feed it with :meth:`add` in pieces; what it holds grows with scopes × intervals, not with rows.
 
-    A recused witness's rows are counted and left out. Servers are counted at the routers only: a router's request and
+    A recused witness's rows are counted and left out, and so is what an exclusion took out. Servers are counted at the routers only: a router's request and
     the nodes' share in it are one request.
     """
 
@@ -65,6 +65,7 @@ class Fold:
         self.rows_by_version: Counter[int] = Counter()
         self.rows = 0
         self.recused_rows = 0
+        self.excluded_attempts: Counter[str] = Counter()
         self._digest = 0
 
     def add(self, rows: Iterable[IntervalRow]) -> None:
@@ -73,7 +74,9 @@ class Fold:
             if row.start not in self.starts:
                 continue
             self._note(row)
-            if row.recused:
+            if row.excluded:
+                self.excluded_attempts[row.series.vantage.value] += sum(row.counts.values())
+            elif row.recused:
                 self.recused_rows += 1
             elif row.series.node is None or row.series.vantage is not Vantage.SERVER:
                 self._count(row)

@@ -70,7 +70,7 @@ def test_late_rows_are_added_to_the_sealed_ones(
     sealed: dict[columns.RowKey, Tally], late: dict[columns.RowKey, Tally]
 ) -> None:
     """The next version is the sum of the last one and what came late."""
-    together = columns.add(sealed, late.items())
+    together = columns.rows_of(columns.total([columns.table_of(late), columns.table_of(sealed)]))
     for key in sealed.keys() | late.keys():
         assert together[key] == merge.merge(sealed.get(key, EMPTY), late.get(key, EMPTY))
 
@@ -89,7 +89,7 @@ def test_rolling_up_is_adding_up(given_rows: dict[columns.RowKey, Tally]) -> Non
     grouping = rollup.Grouping(("zone",))
     grouping.learn({number: names[number] for number in range(1, 20)})
     grouping.learn(names)
-    rolled = grouping.roll_up(columns.columns_of(columns.pack(given_rows)))
+    rolled = grouping.roll_up(columns.unpack_table(columns.pack(given_rows)))
     assert {(grouping.names[group].zone, recused): tally for (group, recused), tally in rolled.items()} == expected
 
 
