@@ -53,6 +53,12 @@ class Watch:
         self.incidents: tuple[dict[str, Any], ...] = ()
         self.pages: tuple[dict[str, Any], ...] = ()
         self.recused: set[str] = set()
+        self._bad: tuple[int, int] | None = None
+
+    @property
+    def failed_probes(self) -> int | None:
+        """Attempts of canaries that were bad, from the first look to the last; None before there was one."""
+        return None if self._bad is None else self._bad[1] - self._bad[0]
 
     async def look(self) -> None:
         """Ask again; a judgement that is away for a moment is asked at the next look."""
@@ -60,11 +66,19 @@ class Watch:
             status, incidents, pages = await asyncio.to_thread(self._ask)
             self.incidents, self.pages = tuple(incidents), tuple(pages)
             self.recused |= {entry["host"] for entry in status["recused"]}
+            bad = bad_ever(status)
+            self._bad = (self._bad[0] if self._bad else bad, bad)
 
     def _ask(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
         judgement = self._judgement
         incidents = [i for i in judgement.incidents("all", self._since) if i["opened_at"] >= self._since]
         return judgement.status(), incidents, judgement.pages(self._since)
+
+
+def bad_ever(status: dict[str, Any]) -> int:
+    """Bad attempts in the whole region in the longest window, of a ``GET /v1/status``."""
+    rows = [row for row in status["availability"] if set(row["scope"]) == {"region"}]
+    return sum(row["windows"]["30d"]["bad"] for row in rows)
 
 
 async def run(
@@ -73,6 +87,7 @@ async def run(
     """Wait for a calm stack, break it as the scenario says, watch, judge. Every fault is taken away again, whatever happens."""
     await baseline(judgement, progress)
     watch = Watch(judgement, time.time())
+    await watch.look()
     faults = _Faults(seeded(scenario, seed), control, progress)
     started = time.monotonic()
     try:
@@ -89,6 +104,7 @@ async def run(
         incidents=watch.incidents,
         pages=watch.pages,
         recused=tuple(watch.recused),
+        failed_probes=watch.failed_probes,
     )
     return judge(scenario, seen, seed=seed)
 

@@ -50,6 +50,7 @@ class Expectation(Frozen):
     incident: ExpectedIncident | Literal["none", "any"] = "none"
     pages_at_most: int | None = Field(None, ge=0)
     clears_within: Duration | None = None
+    failed_probes_at_most: int | None = Field(None, ge=0, description="attempts of canaries that count as bad")
     recused: tuple[str, ...] = ()
     durable: bool = Field(False, description="nothing acknowledged is lost, nothing is read that nobody wrote")
     whole: bool = Field(False, description="in the end every replication group has its replicas and a leader")
@@ -154,6 +155,7 @@ class Seen:
     incidents: tuple[dict[str, Any], ...] = ()
     pages: tuple[dict[str, Any], ...] = ()
     recused: tuple[str, ...] = ()
+    failed_probes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +174,15 @@ class Verdict:
     pages: int
     recused: list[str] = field(default_factory=list)
     reason: str = ""
+    failed_probes: int | None = None
     durability: Durability | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as a JSON object, keys in the documented order; ``durability`` only where it was judged."""
+        """The verdict as a JSON object, keys in the documented order; what was not judged is left out at the end."""
         shown = asdict(self)
-        if self.durability is None:
-            del shown["durability"]
+        for last in ("failed_probes", "durability"):
+            if shown[last] is None:
+                del shown[last]
         return shown
 
 
@@ -187,7 +191,7 @@ def judge(scenario: Scenario, seen: Seen, *, seed: int, durability: Durability |
     expect, expected = scenario.expect, scenario.expect.expected_incident
     incident = pick(scenario, seen.incidents)
     pages = page_count(seen.pages)
-    problems = [*_page_problems(scenario, pages), *_recused_problems(scenario, seen)]
+    problems = [*_page_problems(scenario, pages), *_recused_problems(scenario, seen), *_probe_problems(scenario, seen)]
     if durability is not None:
         problems += durability.problems(durable=expect.durable, whole=expect.whole)
     if expected is None:
@@ -210,6 +214,7 @@ def judge(scenario: Scenario, seen: Seen, *, seed: int, durability: Durability |
         pages=pages,
         recused=sorted(seen.recused),
         reason="; ".join(problems) or "as expected",
+        failed_probes=None if expect.failed_probes_at_most is None else seen.failed_probes,
         durability=durability,
     )
 
@@ -276,6 +281,15 @@ def _page_problems(scenario: Scenario, pages: int) -> list[str]:
 def _recused_problems(scenario: Scenario, seen: Seen) -> list[str]:
     missing = sorted(set(scenario.expect.recused) - set(seen.recused))
     return [f"not reported as sick: {', '.join(missing)}"] if missing else []
+
+
+def _probe_problems(scenario: Scenario, seen: Seen) -> list[str]:
+    limit, failed = scenario.expect.failed_probes_at_most, seen.failed_probes
+    if limit is None:
+        return []
+    if failed is None:
+        return ["nobody could say how many probes failed"]
+    return [f"{failed} probes failed, at most {limit} expected"] if failed > limit else []
 
 
 def incident_problems(scenario: Scenario, incident: dict[str, Any] | None, seen: Seen) -> list[str]:

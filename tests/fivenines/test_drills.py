@@ -1,5 +1,6 @@
 """Scenarios and verdicts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,6 +105,15 @@ def test_a_witness_that_should_have_been_recused_is_missed() -> None:
     )
     assert "not reported as sick" in judge(sick, seen(), seed=0).reason
     assert judge(sick, seen(recused=("az1-canary-1",)), seed=0).passed
+
+
+def test_a_drill_may_allow_no_failed_probe_and_unknown_is_not_none() -> None:
+    """As many as are allowed pass; one more fails; when nobody could count them, that is said."""
+    calm = scenario("name: x\nexpect: {failed_probes_at_most: 2}")
+    reasons = [judge(calm, replace(seen(), failed_probes=failed), seed=0).reason for failed in (2, 3, None)]
+    assert reasons == ["as expected", "3 probes failed, at most 2 expected", "nobody could say how many probes failed"]
+    assert judge(calm, replace(seen(), failed_probes=2), seed=0).to_json()["failed_probes"] == 2
+    assert "failed_probes" not in judge(scenario(), seen(incident(), pages=(page(),)), seed=0).to_json()
 
 
 @pytest.mark.parametrize("side", ["client", "client-only"])
