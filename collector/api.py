@@ -1,7 +1,6 @@
 """The collector's HTTP answers: batches in, feed and ledger out (shell)."""
 
 import asyncio
-import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,15 +8,18 @@ from typing import Any
 
 import msgspec
 from aiohttp import ClientError, web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from collector import ingest, query, wire
 from collector.ingest import Duplicate, Refusal, RefusedError
 from collector.metrics import Metrics
+from collector.metrics_page import page_of
 from collector.query import QueryError
 from collector.reading import Reader, encode_rows
 from collector.series import TargetState
 from collector.submission import Answer
+from collector.tokens import Tokens
 from collector.wire import MAX_BODY_BYTES, Batch
 from collector.writer import BusyError, StorageUnavailableError, Writer
 
@@ -65,7 +67,8 @@ class Api:
         metrics: Metrics,
         registry: CollectorRegistry,
         targets: Callable[[], list[TargetState]],
-        token: bytes | None = None,
+        tokens: Tokens = Tokens(),  # noqa: B008 (frozen)
+        merged: Collector | None = None,
         late_seconds: float = ingest.LATE_SECONDS,
         body_seconds: float = 10.0,
         clock: Callable[[], float] = time.time,
@@ -75,7 +78,8 @@ class Api:
         self._metrics = metrics
         self._registry = registry
         self._targets = targets
-        self._token = token
+        self._tokens = tokens
+        self._merged = merged
         self._late_seconds = late_seconds
         self._body_seconds = body_seconds
         self._clock = clock
@@ -122,10 +126,10 @@ class Api:
             return _error(500, "internal", "this is a fault of the collector; its log has the details")
 
     def _is_authorized(self, request: web.Request) -> bool:
-        if self._token is None:
-            return True
-        shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        return hmac.compare_digest(shown, b"Bearer " + self._token)
+        shown = request.headers.get("Authorization")
+        if request.method in ("GET", "HEAD"):
+            return self._tokens.may_read(shown)
+        return self._tokens.may_write(shown)
 
     def _refuse(self, request: web.Request, refused: RefusedError) -> web.Response:
         if request.path == "/v1/batches":
@@ -247,14 +251,14 @@ class Api:
             return _json({"ready": True})
         return _json({"ready": False, "reason": f"storage_unavailable: {figures.problem}"}, 503)
 
-    async def _get_metrics(self, _request: web.Request) -> web.StreamResponse:
+    async def _get_metrics(self, request: web.Request) -> web.StreamResponse:
         figures, now = self._writer.figures, self._clock()
         self._metrics.ledger_writable.set(int(figures.healthy))
         self._metrics.feed_newest.set(figures.newest)
         self._metrics.clock_held.set(max(0.0, figures.received_at - now))
         if self._feed_asked_at is not None:
             self._metrics.feed_lag_seconds.set(max(0.0, now - self._feed_asked_at))
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return page_of(request, self._registry, self._merged if self._is_authorized(request) else None)
 
 
 async def _stream(request: web.Request, lists: AsyncIterator[list[Any]]) -> web.StreamResponse:

@@ -1,8 +1,11 @@
 """The collector's section of ``fivenines.yaml``."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from collector.remote_write.config import RemoteWriteConfig
 
 
 class ScrapeTarget(BaseModel):
@@ -26,6 +29,14 @@ class CollectorConfig(BaseModel):
     data_dir: Path = Field(Path(".fivenines/collector"), description="folder of the ledger")
     token_file: Path | None = Field(
         None, description="file with the bearer token that writers and readers must show; none: open on loopback"
+    )
+    read_token_file: Path | None = Field(
+        None, description="file with a second token that may only read; needs token_file"
+    )
+    tls_certificate_file: Path | None = Field(None, description="certificate with its chain; none: plain HTTP")
+    tls_key_file: Path | None = Field(None, description="the certificate's key")
+    client_ca_file: Path | None = Field(
+        None, description="whoever connects must show a certificate from this authority (mTLS); needs a certificate"
     )
     scrape: tuple[ScrapeTarget, ...] = Field(
         (), description="servers' /metrics pages; the embedded stack fills this in"
@@ -51,3 +62,20 @@ class CollectorConfig(BaseModel):
     )
     connections_max: int = Field(256, ge=1, description="connections at a time; one more gets 503")
     request_seconds: float = Field(10.0, gt=0, description="patience with a request's headers and with its body")
+    expose_merged: bool = Field(True, description="show the merged observations on /metrics, to those who may read")
+    remote_write: tuple[RemoteWriteConfig, ...] = Field(
+        (), description="receivers of Prometheus remote write 1.0 that the merged observations are pushed to"
+    )
+
+    @model_validator(mode="after")
+    def _doors_are_whole(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_certificate_file and tls_key_file belong together")
+        if self.client_ca_file is not None and self.tls_certificate_file is None:
+            raise ValueError("client_ca_file needs tls_certificate_file and tls_key_file")
+        if self.read_token_file is not None and self.token_file is None:
+            raise ValueError("read_token_file needs token_file: without it everybody may write")
+        names = [receiver.name for receiver in self.remote_write]
+        if len(set(names)) != len(names):
+            raise ValueError("remote_write: two receivers have the same name")
+        return self

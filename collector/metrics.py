@@ -1,6 +1,6 @@
 """What the collector tells about itself, on a registry that is passed in (shell)."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from collector.ingest import Refusal
 
@@ -12,6 +12,8 @@ class Metrics:
     """All metrics of the collector."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, that nobody asks
+
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"collector_{name}", about, labels, registry=registry)
 
@@ -36,6 +38,7 @@ class Metrics:
         )
         self.ledger_writable = gauge("ledger_writable", "1 when the last write succeeded.")
         self.sealed = counter("intervals_sealed", "Versions of intervals sealed: first, reopened.", "kind")
+        self.answers = counter("answers", "Answers over HTTP by route and status.", "route", "status")
         self.connections_refused = counter("connections_refused", "Connections too many or idle too long.", "reason")
         self.scrape_up = gauge("scrape_up", "1 when the server answered its last scrape.", "target")
         self.scrapes = counter("scrapes", "Scrapes of servers by result: ok, or the word why not.", "result")

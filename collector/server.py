@@ -3,19 +3,27 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from collector.answers import LOGGER, counting
 from collector.api import Api
 from collector.config import CollectorConfig
+from collector.door_tls import tls_of
 from collector.doorkeeper import Doorkeeper, Handler
 from collector.housekeeping import Housekeeper
 from collector.ledger import Ledger
+from collector.merged_page import MergedPage
 from collector.metrics import Metrics
 from collector.reading import Reader
+from collector.remote_write.figures import RemoteWriteFigures
+from collector.remote_write.sender import Sender
 from collector.servers import Scraper
+from collector.tokens import Tokens
 from collector.writer import Writer
 
 logger = logging.getLogger("collector")
@@ -29,12 +37,15 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     Sets ``ready`` once batches are accepted. Raises :class:`collector.ledger_file.LedgerError` when the folder is in use or
     holds a ledger that is not ours to write, and ``OSError`` when the address cannot be had.
     """
-    token = _token(config)
+    tokens, tls = _tokens(config), tls_of(config)
     ledger = Ledger(config.data_dir)
     writer, reader = Writer(ledger), Reader(config.data_dir)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
+    merged = MergedPage() if config.expose_merged else None
     writer.figures.on_commit = metrics.committed
+    if merged is not None:
+        writer.figures.on_stored = merged.stored
     scraper = Scraper(config, writer, metrics)
     api = Api(
         writer=writer,
@@ -42,15 +53,19 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         metrics=metrics,
         registry=registry,
         targets=scraper.states,
-        token=token,
+        tokens=tokens,
+        merged=merged,
         late_seconds=config.late_seconds,
         body_seconds=config.request_seconds,
     )
     try:
-        async with _listening(config, api, metrics) as doorkeeper, asyncio.TaskGroup() as group:
+        senders = _senders(config, reader, writer, registry)
+        async with _listening(config, api, metrics, tls) as doorkeeper, asyncio.TaskGroup() as group:
             group.create_task(doorkeeper.watch())
             group.create_task(Housekeeper(config, writer, metrics).run())
             group.create_task(scraper.run())
+            for sender in senders:
+                group.create_task(sender.run())
             logger.info("collector listens on %s:%d, ledger %s", config.host, config.port, config.data_dir)
             if ready is not None:
                 ready.set()
@@ -64,22 +79,40 @@ async def _close(writer: Writer, reader: Reader, ledger: Ledger) -> None:
     ledger.close()
 
 
-def _token(config: CollectorConfig) -> bytes | None:
-    if config.token_file is None:
+def _tokens(config: CollectorConfig) -> Tokens:
+    return Tokens(write=_token(config.token_file), read=_token(config.read_token_file))
+
+
+def _token(path: Path | None) -> bytes | None:
+    if path is None:
         return None
-    token = config.token_file.read_bytes().strip()
+    token = path.read_bytes().strip()
     if not token:
-        raise ValueError(f"{config.token_file} is empty: put the collector's token in it, or leave token_file out")
+        raise ValueError(f"{path} is empty: put a token in it, or leave the setting out")
     return token
 
 
+def _senders(config: CollectorConfig, reader: Reader, writer: Writer, registry: CollectorRegistry) -> list[Sender]:
+    """Before the first batch is taken, so that a new receiver misses none."""
+    if not config.remote_write:
+        return []
+    figures = RemoteWriteFigures(registry)
+    return [
+        Sender(receiver, folder=config.data_dir, reader=reader, writer=writer, figures=figures)
+        for receiver in config.remote_write
+    ]
+
+
 @contextlib.asynccontextmanager
-async def _listening(config: CollectorConfig, api: Api, metrics: Metrics) -> AsyncIterator[Doorkeeper]:
+async def _listening(
+    config: CollectorConfig, api: Api, metrics: Metrics, tls: ssl.SSLContext | None
+) -> AsyncIterator[Doorkeeper]:
     """The HTTP server, closed on leaving: requests in flight get a second to end."""
     application = api.application()
     runner = web.AppRunner(
         application,
-        access_log=None,
+        access_log=LOGGER,
+        access_log_class=counting(metrics),
         handle_signals=False,
         handler_cancellation=True,  # a reader that has hung up stops waiting
         auto_decompress=False,  # a compressed body is refused, not inflated
@@ -105,7 +138,14 @@ async def _listening(config: CollectorConfig, api: Api, metrics: Metrics) -> Asy
     )
     doors.append(doorkeeper)
     try:
-        server = await asyncio.get_running_loop().create_server(doorkeeper, config.host, config.port, backlog=128)
+        server = await asyncio.get_running_loop().create_server(
+            doorkeeper,
+            config.host,
+            config.port,
+            backlog=128,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else config.request_seconds,
+        )
         try:
             yield doorkeeper
         finally:

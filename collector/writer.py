@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from collector.ingest import RefusedError
 from collector.ledger import Ledger
 from collector.ledger_file import LedgerError
-from collector.submission import Answer, Submission
+from collector.submission import Answer, Stored, Submission
 
 logger = logging.getLogger("collector")
 
@@ -53,6 +53,8 @@ class WriterFigures:
     received_at: float = 0.0
     on_commit: Callable[[float, int], None] = field(default=lambda _seconds, _batches: None)
     """Called on the loop after each commit with its seconds and the number of its submissions."""
+    on_stored: Callable[[Submission, float], None] = field(default=lambda _submission, _received_at: None)
+    """Called on the loop for each submission that is durable for the first time, with the feed's newest time."""
 
 
 class Writer:
@@ -183,6 +185,8 @@ class Writer:
         if problem is not None or not all(job.work for job in jobs):
             self._note(problem)  # housekeeping that succeeds may have written nothing: no proof of health
         for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, Stored) and job.submission is not None:
+                self.figures.on_stored(job.submission, self._ledger.received_at)
             if job.future.done():
                 continue
             if isinstance(result, Exception) and not isinstance(result, RefusedError):
