@@ -62,9 +62,10 @@ def unpack_table(body: bytes) -> Table:
 
 def total(tables: Iterable[Table]) -> Table:
     """Tables added up by ``(series id, flags)``, in order of these keys: any order and grouping gives the same."""
-    known = [table for table in tables if table.shape[1]]
+    given = list(tables)
+    known = [table for table in given if table.shape[1]]
     if not known:
-        return np.zeros((COLUMNS, 0), dtype=np.int64)
+        return np.zeros((given[0].shape[0] if given else COLUMNS, 0), dtype=np.int64)
     whole = np.concatenate(known, axis=1)
     keys = whole[0] * FLAGS + whole[1]
     order = np.argsort(keys, kind="stable")

@@ -1,0 +1,147 @@
+"""Questions to the history: one interval as it was sealed, or sums from the roll-ups (shell)."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from collector.columns import Table
+from collector.history import arrow, layout, manifest
+from collector.history.layout import DAY_SECONDS, ROLLUPS
+from collector.history.manifest import Manifest
+from collector.history.plan import Known, Reading
+from collector.history.store import Store
+from collector.history.sums import totals_of
+from collector.interval import INTERVAL_SECONDS, interval_of
+from collector.series import Series
+from collector.totals import Totals, merged
+
+READERS = 4
+"""Files read at a time: they wait for a disk or a bucket more than for a core."""
+
+_COLUMNS = ("start", "version", "recused", "excluded", *layout.OUTCOME_COLUMNS)
+
+
+class History:
+    """Knows the manifests; :meth:`refresh` looks for new ones. May be used from several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.known = Known()
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="history")
+
+    def close(self) -> None:
+        """Wait for what is being read."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
+
+    def refresh(self) -> None:
+        """Take in the manifests that are new, and forget those whose files retention removed.
+
+        Raises :class:`collector.history.store.HistoryUnavailable`, or :class:`collector.history.manifest.ManifestError`.
+        """
+        with self._lock:
+            paths = set(self.store.list("manifests"))
+            removed = {path for path in paths if path.endswith(".removed.json")}
+            gone = {path.removesuffix(".removed.json") + ".json" for path in removed}
+            if gone & self._seen:
+                self.known, self._seen = Known(), set()
+            new = sorted(path for path in paths - removed - gone - self._seen if path.endswith(".json"))
+            bodies = list(self._readers.map(self.store.read, new))
+            for path, body in zip(new, bodies, strict=True):
+                self.known.add(path, manifest.decode(body))
+            self._seen |= set(new)
+
+    def add(self, one: Manifest) -> None:
+        """A manifest that was just written by this process."""
+        naming = layout.day_manifest if one.seconds == DAY_SECONDS else layout.hour_manifest
+        path = naming(one.start, one.ledger, one.number)
+        with self._lock:
+            if path not in self._seen:
+                self.known.add(path, one)
+                self._seen.add(path)
+
+    def interval(self, ledger: str, start: int, version: int) -> tuple[list[Series], Table]:
+        """A version as it was sealed: series, and a table whose first column is an index into them."""
+        zones: dict[str, pa.Table] = {}
+        for one in self.known.hours(ledger, {start: version}):
+            for part in one.manifest.of_kind("intervals"):
+                table = self._read(part.path, None, {}, one)
+                if table.num_rows:
+                    zones[layout.zone_of(part.path)] = table
+        return arrow.series_and_table(zones)
+
+    def totals(
+        self,
+        kind: str,
+        start: float,
+        end: float,
+        *,
+        ledgers: Iterable[str] | None = None,
+        version: int | None = None,
+        where: Mapping[str, str] | None = None,
+        leave: frozenset[int] = frozenset(),
+    ) -> Totals:
+        """Sums of the intervals that begin in ``[start, end)``, of all ``ledgers`` together; ``where``: dimensions of the roll-up."""
+        readings = [
+            one
+            for ledger in (self.known.ledgers() if ledgers is None else ledgers)
+            for one in self.known.rollups(ledger, interval_of(start), end, version, leave)
+        ]
+        columns = (*ROLLUPS[kind], *_COLUMNS)
+        jobs = [(part.path, one) for one in readings for part in one.manifest.of_kind(kind)]
+        tables = list(self._readers.map(lambda job: self._read(job[0], columns, where or {}, job[1]), jobs))
+        found = [table for table in tables if table.num_rows]
+        if not found:
+            return Totals.empty(kind)
+        return merged([totals_of(kind, pa.concat_tables(found).unify_dictionaries())])
+
+    def day_rollups(self, ledger: str, day: int) -> dict[str, pa.Table]:
+        """The newest versions of a day out of the hours' roll-ups, in the order of a file."""
+        found = {}
+        wanted = {s: self.known.newest(ledger, s) for s in range(day, day + DAY_SECONDS, INTERVAL_SECONDS)}
+        for kind, by in ROLLUPS.items():
+            readings = self.known.hours(ledger, {s: v for s, v in wanted.items() if v})
+            tables = [self._read(part.path, None, {}, one) for one in readings for part in one.manifest.of_kind(kind)]
+            whole = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+            found[kind] = whole.take(arrow.order_of(whole, (*by, "start", "version")))
+        return found
+
+    def _read(self, path: str, columns: Iterable[str] | None, where: Mapping[str, str], wanted: Reading) -> pa.Table:
+        """The rows of a file that are wanted; row groups that cannot have any are not read."""
+        names = list(columns) if columns is not None else None
+        with self.store.open(path) as source:
+            file = pq.ParquetFile(source)
+            groups = [g for g in range(file.metadata.num_row_groups) if _may_hold(file, g, where)]
+            table = file.read_row_groups(groups, columns=names, use_threads=False)
+        for name, value in where.items():
+            table = table.filter(pc.equal(table[name], value))
+        if not wanted.whole and table.num_rows:
+            table = table.filter(pa.array(_is_wanted(table, wanted)))
+        return table
+
+
+def _may_hold(file: pq.ParquetFile, group: int, where: Mapping[str, str]) -> bool:
+    meta = file.metadata.row_group(group)
+    for name, value in where.items():
+        place = file.schema_arrow.get_field_index(name)
+        seen = meta.column(place).statistics
+        if seen is not None and seen.has_min_max and not seen.min <= value <= seen.max:
+            return False
+    return True
+
+
+def _is_wanted(table: pa.Table, wanted: Reading) -> NDArray[np.bool_]:
+    """Rows whose interval is wanted, at the version that is."""
+    starts = np.array(sorted(wanted.wanted), dtype=np.int64)
+    versions = np.array([wanted.wanted[start] for start in starts.tolist()], dtype=np.int64)
+    mine = arrow.starts_of(table)
+    place = np.minimum(np.searchsorted(starts, mine), len(starts) - 1)
+    found: NDArray[np.bool_] = (starts[place] == mine) & (versions[place] == table["version"].to_numpy())
+    return found
