@@ -14,6 +14,7 @@ from collector.answers import LOGGER, counting
 from collector.api import Api
 from collector.config import CollectorConfig
 from collector.door_tls import tls_of
+from collector.customers.door import CustomerDoors
 from collector.doorkeeper import Doorkeeper, Handler
 from collector.housekeeping import Housekeeper
 from collector.ledger import Ledger
@@ -50,6 +51,8 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     api = Api(
         writer=writer,
         reader=reader,
+    customers = CustomerDoors(config.customers, writer, registry, late_seconds=config.late_seconds)
+    counters = CountersApi(config, registry)
         metrics=metrics,
         registry=registry,
         targets=scraper.states,
@@ -71,6 +74,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
                 ready.set()
     finally:
         await _close(writer, reader, ledger)
+            group.create_task(customers.run())
 
 
 async def _close(writer: Writer, reader: Reader, ledger: Ledger) -> None:
