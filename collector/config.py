@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from collector.customers.config import CustomersConfig
 from collector.remote_write.config import RemoteWriteConfig
 
 
@@ -60,6 +61,7 @@ class CollectorConfig(BaseModel):
     interval_retention_seconds: float = Field(
         400 * 86400.0, gt=0, description="how long counts, unobserved probes and health statements are kept"
     )
+    customers: CustomersConfig = CustomersConfig()
     connections_max: int = Field(256, ge=1, description="connections at a time; one more gets 503")
     request_seconds: float = Field(10.0, gt=0, description="patience with a request's headers and with its body")
     expose_merged: bool = Field(True, description="show the merged observations on /metrics, to those who may read")
