@@ -68,6 +68,26 @@ def span(parameters: Mapping[str, str]) -> SpanQuery:
     return SpanQuery(start, end)
 
 
+def counters_feed(parameters: Mapping[str, str], wait_most: float) -> tuple[int, float]:
+    """``after`` and ``wait`` of the counters' feed; raises :class:`QueryError`."""
+    _only(parameters, "after", "wait")
+    return _integer(parameters, "after", 0, 2**62), min(_number(parameters, "wait", 0.0), wait_most)
+
+
+def counters_page(parameters: Mapping[str, str], most: int) -> tuple[int, int]:
+    """``first`` and ``limit`` of the counters' series; raises :class:`QueryError`."""
+    _only(parameters, "first", "limit")
+    return _integer(parameters, "first", 0, 2**32), limit(parameters, most, most)
+
+
+def counters_intervals(parameters: Mapping[str, str]) -> tuple[SpanQuery, str]:
+    """``start``, ``end`` and ``table`` of the counters' intervals; raises :class:`QueryError`."""
+    _only(parameters, "start", "end", "table")
+    if not parameters.get("table"):
+        raise QueryError("table: is needed here; /v1/intervals adds up over tables")
+    return span({name: parameters.get(name, "") for name in ("start", "end")}), parameters["table"]
+
+
 def intervals(parameters: Mapping[str, str]) -> IntervalQuery:
     """The ledger's parameters; raises :class:`QueryError`."""
     asked = span(parameters)

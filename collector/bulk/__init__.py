@@ -1,0 +1,1 @@
+"""The columnar lane: counters by the million, beside the batches of rich readings."""
