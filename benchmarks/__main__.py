@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import canary_probe, judgement_step, store_requests, wire_decode
+from benchmarks import canary_cost, canary_probe, judgement_step, store_requests, wire_decode
 from benchmarks.figures import Result
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
     "wire-decode": wire_decode.run,
     "judgement-step": judgement_step.run,
     "canary-probe": canary_probe.run,
+    "canary-cost": canary_cost.run,
     "store": store_requests.run,
 }
 

@@ -8,7 +8,8 @@ from time import monotonic
 
 from canary.classify import errno_reason, timeout_reason, verify_reason
 from canary.config import EndpointConfig
-from canary.connection import ConnectionLost, HttpConnection, MalformedHttp, open_http, open_tcp
+from canary.connection import ConnectionLost, HttpConnection, MalformedHttp, connect
+from canary.deadlines import Deadlines
 from canary.network import Network
 from canary.pool import Pool
 from canary.resolver import Places, Resolver
@@ -35,15 +36,17 @@ class Asker:
         self._network = network
         self._pool = pool
         self._tls = tls
+        self._deadlines = Deadlines()
 
     async def attempt(self, errand: Errand) -> Trace:
         """Everything that the attempt learned; a failure is in it, never raised."""
-        loop = asyncio.get_running_loop()
         trace = Trace()
+        guard = self._deadlines.begin(errand.deadline)
         try:
-            async with asyncio.timeout(errand.deadline - monotonic()):
-                await self._go(loop, errand, trace)
-        except TimeoutError:
+            await self._go(errand, trace)
+        except asyncio.CancelledError:
+            if not guard.ran_out():
+                raise
             trace.fail(timeout_reason(trace.phase))
         except AttemptFailed as failure:
             trace.fail(failure.reason, failure.detail)
@@ -57,10 +60,12 @@ class Asker:
             trace.fail("connection_closed", str(error))
         except OSError as error:
             trace.fail(errno_reason(error.errno, trace.phase), str(error))
+        finally:
+            guard.end()
         trace.ended = monotonic()
         return trace
 
-    async def _go(self, loop: asyncio.AbstractEventLoop, errand: Errand, trace: Trace) -> None:
+    async def _go(self, errand: Errand, trace: Trace) -> None:
         pooled = errand.connection is Connection.POOLED
         places = self._pool.places(errand.endpoint.name) if pooled else None
         if places is None:
@@ -72,7 +77,7 @@ class Asker:
         slot = (errand.endpoint.name, ip, port)
         connection = self._pool.take(slot, monotonic()) if pooled else None
         if connection is None:
-            connection = await self._connect(loop, errand, trace, ip, port)
+            connection = await self._connect(errand, trace, ip, port)
         try:
             await self._exchange(connection, errand.build(_host_header(errand.endpoint, port)), trace)
         except BaseException:
@@ -92,37 +97,35 @@ class Asker:
         trace.dns_ms = (monotonic() - began) * 1000
         return places
 
-    async def _connect(
-        self, loop: asyncio.AbstractEventLoop, errand: Errand, trace: Trace, ip: str, port: int
-    ) -> HttpConnection:
+    async def _connect(self, errand: Errand, trace: Trace, ip: str, port: int) -> HttpConnection:
         address = trace.address or ""
         trace.phase = Phase.TCP
         began = monotonic()
         await self._network.outbound(address)
-        sock = await open_tcp(loop, ip, port)
+        connection = await connect(asyncio.get_running_loop(), ip, port)
         try:
             await self._network.inbound(address)
+            connected = monotonic()
+            trace.tcp_ms = (connected - began) * 1000
+            if errand.endpoint.tls and self._tls is not None:
+                trace.phase = Phase.TLS
+                await connection.secure(self._tls, errand.endpoint.host)
+                trace.tls_ms = (monotonic() - connected) * 1000
         except BaseException:
-            sock.close()
+            connection.abort()
             raise
-        connected = monotonic()
-        trace.tcp_ms = (connected - began) * 1000
-        tls = self._tls if errand.endpoint.tls else None
-        if tls is not None:
-            trace.phase = Phase.TLS
-        connection = await open_http(loop, sock, tls, errand.endpoint.host)
-        if tls is not None:
-            trace.tls_ms = (monotonic() - connected) * 1000
         return connection
 
     async def _exchange(self, connection: HttpConnection, request: bytes, trace: Trace) -> None:
-        address = trace.address or ""
+        address, network = trace.address or "", self._network
         trace.phase = Phase.SEND
         began = monotonic()
-        await self._network.outbound(address)
+        if network.faults:  # looked at here: the usual case is none, and a coroutine costs more than the question
+            await network.outbound(address)
         trace.phase = Phase.WAIT
         response = await connection.ask(request)
-        await self._network.inbound(address)
+        if network.faults:
+            await network.inbound(address)
         trace.http_ms = (monotonic() - began) * 1000
         trace.phase = Phase.HTTP
         trace.status, trace.headers, trace.body = response.status, response.headers, response.body

@@ -10,6 +10,7 @@ import httptools
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_HEADERS = 100
+MAX_NAMES = 500
 
 
 class ConnectionLost(ConnectionError):
@@ -65,6 +66,19 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
 
+    async def secure(self, tls: ssl.SSLContext, server_name: str) -> None:
+        """A TLS handshake over the connection as it is; raises OSError, of which TLS errors are some. On any error it is closed."""
+        plain = self._transport
+        if plain is None:
+            raise ConnectionLost("closed")
+        try:
+            self._transport = await self._loop.start_tls(
+                plain, self, tls, server_hostname=server_name, ssl_shutdown_timeout=1.0
+            )
+        except BaseException:
+            plain.abort()
+            raise
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -100,7 +114,7 @@ class HttpConnection(asyncio.Protocol):
         """One header line."""
         if len(self._headers) >= MAX_HEADERS:
             raise MalformedHttp("too many headers")
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[_NAMES.get(name) or _name(name)] = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -122,6 +136,23 @@ class HttpConnection(asyncio.Protocol):
     def _end(self, error: Exception) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_exception(error)
+
+
+_NAMES: dict[bytes, str] = {}
+"""Header names as servers write them → as we look them up; bounded, a server may invent names."""
+
+
+def _name(name: bytes) -> str:
+    known = name.decode("latin-1").lower()
+    if len(_NAMES) < MAX_NAMES:
+        _NAMES[name] = known
+    return known
+
+
+async def connect(loop: asyncio.AbstractEventLoop, ip: str, port: int) -> HttpConnection:
+    """A connection over TCP; raises OSError. ``ip`` is an address: a loop that looks it up first would need threads for it."""
+    _, connection = await loop.create_connection(lambda: HttpConnection(loop), ip, port)
+    return connection
 
 
 async def open_tcp(loop: asyncio.AbstractEventLoop, ip: str, port: int) -> socket.socket:

@@ -15,7 +15,8 @@ class Network:
 
     def __init__(self, host: Component, faults: Mapping[str, Fault], paths: Map, seed: object = None) -> None:
         self._host = host
-        self._faults = faults
+        self.faults = faults
+        """Those in force now, by id; empty almost always."""
         self._paths = paths
         self._random = random.Random(f"{host.name}/{seed}")
         self._seeded: Fault | None = None
@@ -24,12 +25,12 @@ class Network:
     @property
     def sick(self) -> bool:
         """Nothing gets out of this host (but its reports)."""
-        return bool(self._faults) and is_sick(self._faults.values(), self._host.name)
+        return bool(self.faults) and is_sick(self.faults.values(), self._host.name)
 
     @property
     def skew_seconds(self) -> float:
         """How far the wall clock is off."""
-        return skew_seconds(self._faults.values(), self._host.name) if self._faults else 0.0
+        return skew_seconds(self.faults.values(), self._host.name) if self.faults else 0.0
 
     def refuse_if_sick(self) -> None:
         """The host's looks at itself fail at once when it is sick; its attempts hang, as on a dead line."""
@@ -43,12 +44,12 @@ class Network:
 
     async def outbound(self, address: str) -> None:
         """A message leaves for ``address``: returns when it would arrive, never if it is lost."""
-        if self._faults:  # an empty dict: the usual case, and the probes' hot path
+        if self.faults:  # an empty dict: the usual case, and the probes' hot path
             await self._pass(address, outbound=True)
 
     async def inbound(self, address: str) -> None:
         """An answer from ``address``: returns when it would be here, never if it is lost."""
-        if self._faults:
+        if self.faults:
             await self._pass(address, outbound=False)
 
     async def _pass(self, address: str, *, outbound: bool) -> None:
@@ -65,11 +66,11 @@ class Network:
         if router is None:
             return FREE
         ends = (self._host, router) if outbound else (router, self._host)
-        return toll(self._faults.values(), *ends, self._draws(f"{ends[0].name}>{ends[1].name}"))
+        return toll(self.faults.values(), *ends, self._draws(f"{ends[0].name}>{ends[1].name}"))
 
     def _draws(self, way: str) -> Callable[[], float]:
         """A drop with a seed draws from it on each way by itself, from the start each time that it is put in force."""
-        seeded = next((f for f in self._faults.values() if f.kind == "drop" and f.seed is not None), None)
+        seeded = next((f for f in self.faults.values() if f.kind == "drop" and f.seed is not None), None)
         if seeded is None:
             return self._random.random
         if seeded is not self._seeded:

@@ -27,6 +27,11 @@ def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
     return _hmac(_hmac(_hmac(key, region), service), "aws4_request")
 
 
+def _block(key: bytes, pad: int) -> "hashlib._Hash":
+    """SHA-256 after one of HMAC's two key blocks (RFC 2104); copied for each message, so that the key is mixed in once a day."""
+    return hashlib.sha256(bytes(byte ^ pad for byte in key.ljust(64, b"\0")))
+
+
 class Signer:
     """Signs requests of one access key; keeps the day's derived key and the second's date text."""
 
@@ -36,29 +41,35 @@ class Signer:
         self._region = region
         self._service = service
         self._day = ""
-        self._key = b""
+        self._inner = self._outer = hashlib.sha256()
         self._second = -1
-        self._date = ""
+        self._date = self._scope = self._preamble = ""
 
     def sign(self, *, host: str, target: str, body_sha256: str, at: float) -> tuple[str, str]:
         """The values of ``X-Amz-Date`` and ``Authorization`` at UTC ``at``."""
-        date, key = self._at(int(at))
-        scope = f"{self._day}/{self._region}/{self._service}/aws4_request"
+        date = self._at(int(at))
+        scope = self._scope
         canonical = (
             f"POST\n/\n\ncontent-type:{CONTENT_TYPE}\nhost:{host}\nx-amz-date:{date}\nx-amz-target:{target}\n\n"
             f"{SIGNED_HEADERS}\n{body_sha256}"
         )
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        signature = _hmac(key, f"AWS4-HMAC-SHA256\n{date}\n{scope}\n{digest}").hex()
-        credential = f"{self._access_key_id}/{scope}"
-        return date, (
-            f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={SIGNED_HEADERS}, Signature={signature}"
-        )
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"AWS4-HMAC-SHA256\n{date}\n{scope}\n{digest}".encode())
+        outer.update(inner.digest())
+        return date, f"{self._preamble}{outer.hexdigest()}"
 
-    def _at(self, second: int) -> tuple[str, bytes]:
+    def _at(self, second: int) -> str:
         if second != self._second:
             self._second, self._date = second, amz_date(second)
             if not self._date.startswith(self._day) or not self._day:
-                self._day = self._date[:8]
-                self._key = signing_key(self._secret, self._day, self._region, self._service)
-        return self._date, self._key
+                self._begin_day(self._date[:8])
+        return self._date
+
+    def _begin_day(self, day: str) -> None:
+        self._day = day
+        key = signing_key(self._secret, day, self._region, self._service)
+        self._inner, self._outer = _block(key, 0x36), _block(key, 0x5C)
+        self._scope = f"{day}/{self._region}/{self._service}/aws4_request"
+        credential = f"{self._access_key_id}/{self._scope}"
+        self._preamble = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={SIGNED_HEADERS}, Signature="
