@@ -35,7 +35,8 @@ class Asker:
         self._resolver = resolver
         self._network = network
         self._pool = pool
-        self._tls = tls
+        self.tls = tls
+        """How certificates are verified; None: never TLS."""
         self._deadlines = Deadlines()
 
     async def attempt(self, errand: Errand) -> Trace:
@@ -107,9 +108,9 @@ class Asker:
             await self._network.inbound(address)
             connected = monotonic()
             trace.tcp_ms = (connected - began) * 1000
-            if errand.endpoint.tls and self._tls is not None:
+            if errand.endpoint.tls and self.tls is not None:
                 trace.phase = Phase.TLS
-                await connection.secure(self._tls, errand.endpoint.host)
+                await connection.secure(self.tls, errand.endpoint.host)
                 trace.tls_ms = (monotonic() - connected) * 1000
         except BaseException:
             connection.abort()
