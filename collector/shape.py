@@ -24,9 +24,7 @@ _NAME = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_LENGTH_MAX)]
 _COUNT = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
 _BY_FIELD: dict[str, Any] = {
     "host": _NAME,
-    "zone": _NAME,
     "boot": _NAME,
-    "table": _NAME,
     "detail": _LONG_TEXT,
     "count": _COUNT,
     "counts": _COUNT,

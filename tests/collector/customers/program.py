@@ -1,6 +1,7 @@
 """A customer's program: it asks a table in a loop, with the SDK's own retries, and counts what its calls came to.
 
-``python program.py PORT TABLE CALLS``: prints ``{"success": …, "throttled": …, …}``. It knows nothing of who listens.
+``python program.py PORT TABLE CALLS``: prints ``{"success": …, "throttled": …, …}``. It knows nothing of who listens,
+unless a collector's URL is given as well: then it is a program that uses the hook.
 """
 
 import json
@@ -25,8 +26,16 @@ def main() -> None:
         aws_secret_access_key="secret",
         config=Config(read_timeout=0.4, connect_timeout=5, retries={"max_attempts": 2}, max_pool_connections=8),
     )
+    recorder = None
+    if len(sys.argv) > 4:
+        from collector.customers.botocore_hook import watch
+
+        recorder = watch(client, customer="orders-service", collector=sys.argv[4], zone="az1")
     with ThreadPoolExecutor(8) as pool:
         counted = Counter(pool.map(lambda number: ask(client, table, number), range(calls)))
+    if recorder is not None:
+        heavy = {"aiohttp", "msgspec", "numpy", "pyarrow", "pydantic"} & set(sys.modules)
+        assert not heavy, f"the hook brought {heavy} into the program"
     print(json.dumps(counted))
 
 

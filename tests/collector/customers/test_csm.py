@@ -2,12 +2,8 @@
 
 import asyncio
 import json
-import os
-import socket
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,51 +14,10 @@ from collector.customers.config import CustomerConfig, CustomersConfig
 from collector.customers.csm import Ignored, IgnoredError
 from collector.observation import Level, OperationClass, Outcome
 from tests.collector.customers.endpoint import failing
-from tests.collector.samples import Client, running
+from tests.collector.customers.programs import PLAN, free_udp_port, ledger_of, run_program
+from tests.collector.samples import running
 
-PROGRAM = Path(__file__).with_name("program.py")
-PLAN = (
-    "success", "fault", "success", "throttle", "success", "reset", "unavailable", "condition", "success",
-    "fault", "fault", "fault", "throttle", "throttle", "throttle", "success", "hang", "reset", "reset", "success", "success",
-)  # fmt: skip
 SERVICES = frozenset({"DynamoDB"})
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def run_program(port: int, table: str, calls: int, **environment: str) -> dict[str, int]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(PROGRAM),
-        str(port),
-        table,
-        str(calls),
-        env=clean | {"AWS_RETRY_MODE": "legacy", "AWS_CONFIG_FILE": os.devnull} | environment,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    counted: dict[str, int] = json.loads(out)
-    return counted
-
-
-async def ledger_of(client: Client, *, at_least: int) -> dict[tuple[str, str], dict[str, int]]:
-    """``(table, level)`` → outcome → count, once so many are there."""
-    deadline = time.monotonic() + 20
-    while True:
-        found: dict[tuple[str, str], dict[str, int]] = {}
-        for row in await client.rows(vantage="customer", by="table"):
-            counts = found.setdefault((row.series.table, row.series.level.value), {})
-            for outcome, count in row.counts.items():
-                counts[outcome.value] = counts.get(outcome.value, 0) + count
-        if sum(sum(counts.values()) for counts in found.values()) >= at_least or time.monotonic() > deadline:
-            return found
-        await asyncio.sleep(0.1)
 
 
 async def test_a_boto3_loop_is_counted_as_it_counts_itself(config_of: Callable[..., CollectorConfig]) -> None:
