@@ -50,6 +50,7 @@ class Sender:
         self._again = bool(self._file.position.sending)
         self._warned_at = 0.0
         figures.known(config.name)
+        figures.behind.labels(config.name).set_function(self._behind)
 
     async def run(self) -> None:
         """Push until cancelled."""
@@ -92,14 +93,13 @@ class Sender:
         while position.sending and entries and entries[-1].cursor < frames[-1].cursor:
             following, more = await self._read(entries[-1].cursor)
             entries += following
-        self._show(position.told)
         if not frames:
             return False
         parcels, changed = await asyncio.to_thread(self._prepare, position.told, frames, entries)
         await self._send_all(door, parcels)
         await asyncio.to_thread(self._file.told, frames[-1], self._packer.totals, changed)
         self._again = False
-        self._show(frames[-1])
+        self._figures.told.labels(self._config.name).set(frames[-1].at_ms / 1000)
         return more
 
     async def _read(self, after: int) -> tuple[list[FeedEntry], bool]:
@@ -203,7 +203,5 @@ class Sender:
                 "remote write to %s: %s %s: %s", self._config.name, found.value, reply.status or "", reply.detail
             )
 
-    def _show(self, told: Frame) -> None:
-        name = self._config.name
-        self._figures.behind.labels(name).set(max(0, self._writer.figures.newest - told.cursor))
-        self._figures.told.labels(name).set(told.at_ms / 1000)
+    def _behind(self) -> float:
+        return float(max(0, self._writer.figures.newest - self._file.position.told.cursor))
