@@ -1,12 +1,16 @@
 """A lean HTTP/1.1 client connection (shell): one request at a time, nothing retried, parsed by httptools."""
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from dataclasses import dataclass
 from typing import cast
 
 import httptools
+
+from canary.resolver import is_address
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_HEADERS = 100
@@ -156,16 +160,34 @@ async def connect(loop: asyncio.AbstractEventLoop, ip: str, port: int) -> HttpCo
 
 
 async def open_tcp(loop: asyncio.AbstractEventLoop, ip: str, port: int) -> socket.socket:
-    """A connected TCP socket; raises OSError."""
+    """A connected TCP socket, for those who need no more than that; raises OSError."""
     sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(sock, (ip, port))
+        await _connected(loop, sock, ip, port)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connected(loop: asyncio.AbstractEventLoop, sock: socket.socket, ip: str, port: int) -> None:
+    """As ``loop.sock_connect``, which in uvloop has a thread look up even addresses."""
+    if not is_address(ip):
+        await loop.sock_connect(sock, (ip, port))
+        return
+    error = sock.connect_ex((ip, port))
+    if error in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+        writable = loop.create_future()
+        loop.add_writer(sock, lambda: writable.done() or writable.set_result(None))
+        try:
+            await writable
+        finally:
+            loop.remove_writer(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 async def open_http(
