@@ -1,96 +1,44 @@
-"""Brings one host's batches to the first collector that answers, in order, until each is acknowledged (shell)."""
+"""Brings one host's reports to the collectors: one sender a lane, each batch until it is settled (shell)."""
 
 import asyncio
 import logging
 import math
-import ssl
 from collections.abc import Callable, Sequence
 from time import monotonic
-from urllib.parse import urlsplit
 
 from canary.clock import Clock
-from canary.connection import HttpConnection, MalformedHttp, Response, open_http, open_tcp
-from canary.spool import Spool
+from canary.spool import HESITATION_SECONDS, Spool
 from canary.tally import Tally
+from canary.transport.port import Answer, Transport
 from collector.series import Health
-from collector.wire import encode
 
 logger = logging.getLogger("canary")
 
 SHARE_SECONDS = 0.05
-POST_TIMEOUT_SECONDS = 3.0
 PAUSE_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
-REFUSALS = frozenset({400, 413, 422})
-
-
-class CollectorClient:
-    """One collector, one kept connection."""
-
-    def __init__(self, url: str, token: str | None) -> None:
-        parts = urlsplit(url)
-        self.url = url
-        self._host = parts.hostname or "127.0.0.1"
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        authorization = f"Authorization: Bearer {token}\r\n" if token else ""
-        self._head = (
-            f"POST {parts.path.rstrip('/')}/v1/batches HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-            f"Content-Type: application/json\r\n{authorization}"
-        )
-        self._connection: HttpConnection | None = None
-
-    async def post(self, body: bytes) -> Response:
-        """The collector's answer; raises OSError, MalformedHttp or TimeoutError."""
-        request = f"{self._head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        async with asyncio.timeout(POST_TIMEOUT_SECONDS):
-            kept = self._connection
-            if kept is not None and kept.usable:
-                try:
-                    return await self._ask(kept, request)
-                except ConnectionError:
-                    logger.debug("%s closed a kept connection", self.url)
-            return await self._ask(await self._connect(), request)
-
-    async def _connect(self) -> HttpConnection:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=1)
-        sock = await open_tcp(loop, str(found[0][4][0]), self._port)
-        return await open_http(loop, sock, self._tls, self._host)
-
-    async def _ask(self, connection: HttpConnection, request: bytes) -> Response:
-        self._connection = connection
-        try:
-            return await connection.ask(request)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close the kept connection."""
-        if self._connection is not None:
-            self._connection.abort()
-            self._connection = None
 
 
 class Reporter:
-    """Flushes the tally (failures at once, the rest each second) into the spool, and the spool to a collector."""
+    """Flushes the tally (failures at once, the rest each second) into the spool, and the spool to the collectors.
+
+    ``transports``: one for each of the spool's lanes, in their order.
+    """
 
     def __init__(
         self,
         tally: Tally,
         spool: Spool,
-        collectors: Sequence[CollectorClient],
+        transports: Sequence[Transport],
         clock: Clock,
         health: Callable[[], Health | None],
     ) -> None:
         self._tally = tally
         self._spool = spool
-        self._collectors = collectors
+        self._transports = transports
         self._clock = clock
         self._health = health
         self._urgent = asyncio.Event()
-        self._work = asyncio.Event()
-        self._current = 0
+        self._work = [asyncio.Event() for _ in transports]
         self.acknowledged = asyncio.Event()
         """Set with the first acknowledged batch."""
 
@@ -99,14 +47,17 @@ class Reporter:
         self._urgent.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; what was not sent by then is left to the spool."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._flush())
-                group.create_task(self._send())
+                for lane, transport in enumerate(self._transports):
+                    group.create_task(self._send(lane, transport))
         finally:
-            for collector in self._collectors:
-                collector.close()
+            self._spool.add(self._tally.flush(), None, self._clock.wall(), last=True)
+            self._spool.close()
+            for transport in self._transports:
+                await transport.close()
 
     async def _flush(self) -> None:
         shared_until = -math.inf
@@ -120,46 +71,55 @@ class Reporter:
             except TimeoutError:
                 next_second = max(next_second + 1.0, monotonic())
             self._urgent.clear()
-            self._spool.add(self._tally.flush(), self._health())
-            self._work.set()
+            self._spool.add(self._tally.flush(), self._health(), self._clock.wall())
+            self._wake()
 
-    async def _send(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            while (batch := self._spool.next(self._clock.wall())) is not None:
-                await self._deliver(encode(batch))
+    def _wake(self) -> None:
+        for work in self._work:
+            work.set()
 
-    async def _deliver(self, body: bytes) -> None:
-        """Until this batch is acknowledged, or refused for good."""
+    async def _send(self, lane: int, transport: Transport) -> None:
+        """One lane's batches, one after the other; while the collector is away, patiently."""
         failures = 0
         while True:
-            status = await self._post(body)
-            if status == 200:
-                self._spool.acknowledge()
-                self.acknowledged.set()
-                return
-            if status in REFUSALS:
-                self._spool.refuse("refused")
-                await asyncio.sleep(PAUSE_SECONDS[2])
-                return
-            self._current = (self._current + 1) % len(self._collectors)
-            failures += 1
-            if failures % len(self._collectors) == 0:
+            self._work[lane].clear()
+            bound = self._spool.next(self._clock.wall(), lane)
+            if bound is None and self._spool.lanes[lane].well:
+                await self._wait(lane)
+                continue
+            answer = await transport.offer(bound) if bound else await self._probe(transport)
+            if self._note(lane, answer):
+                failures = 0
+                if answer is Answer.REFUSED:
+                    await asyncio.sleep(PAUSE_SECONDS[2])
+            else:
+                failures += 1
+                self._wake()  # what this lane has not told anybody is another's now
                 await asyncio.sleep(PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS)) - 1])
 
-    async def _post(self, body: bytes) -> int | None:
-        collector = self._collectors[self._current]
+    async def _wait(self, lane: int) -> None:
+        """For something to send, or for a better lane's answer to take too long."""
+        hesitation = None if self._spool.idle or lane == 0 else HESITATION_SECONDS
         try:
-            response = await collector.post(body)
-        except (OSError, MalformedHttp) as error:
-            logger.debug("collector %s: %r", collector.url, error)
-            return None
-        if response.status != 200:
-            logger.warning(
-                "collector %s answered %d: %.200s",
-                collector.url,
-                response.status,
-                response.body.decode(errors="replace"),
-            )
-        return response.status
+            async with asyncio.timeout(hesitation):
+                await self._work[lane].wait()
+        except TimeoutError:
+            pass
+
+    async def _probe(self, transport: Transport) -> Answer | None:
+        return None if await transport.probe() else Answer.NOT_TAKEN
+
+    def _note(self, lane: int, answer: Answer | None) -> bool:
+        """Whether the collector answered as it should."""
+        match answer:
+            case None:
+                self._spool.recovered(lane)
+            case Answer.TAKEN:
+                self._spool.acknowledge(lane)
+                self.acknowledged.set()
+            case Answer.REFUSED:
+                self._spool.refuse("refused", self._clock.wall(), lane)
+            case _:
+                self._spool.failed(lane, doubtful=answer is Answer.IN_DOUBT)
+                return False
+        return True

@@ -5,9 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from canary.clock import Clock
-from canary.reporter import CollectorClient, Reporter
+from canary.reporter import Reporter
 from canary.spool import Spool
 from canary.tally import Tally
+from canary.transport.http import HttpTransport
 from collector.series import Health
 from tests.canary.test_spool import observation, series
 from tests.canary.world import collector_server
@@ -16,9 +17,9 @@ from tests.canary.world import collector_server
 @contextlib.asynccontextmanager
 async def reporting(*urls: str, token: str | None = None) -> AsyncIterator[tuple[Tally, Reporter]]:
     tally = Tally()
-    collectors = [CollectorClient(url, token) for url in urls]
+    collectors = [HttpTransport(url, token) for url in urls]
     health = lambda: Health(host="h", zone="z", at=0.0, recused=False)  # noqa: E731
-    reporter = Reporter(tally, Spool("h", "z", "b"), collectors, Clock(), health)
+    reporter = Reporter(tally, Spool("h", "z", "b", urls), collectors, Clock(), health)
     task = asyncio.create_task(reporter.run())
     try:
         yield tally, reporter

@@ -5,12 +5,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.backlog import MAX_BATCH_COST, MemoryStore, cost
 from canary.plan import Cell
-from canary.spool import MAX_BATCH_COST, Spool, cost
+from canary.spool import Spool
 from canary.tally import Content, Tally
 from collector.observation import Connection, Observation, OperationClass, Outcome, Vantage
 from collector.series import LATENCY_BOUNDS_MS, Health, Series
-from collector.wire import MAX_BODY_BYTES, MAX_READINGS_PER_BATCH, encode
+from collector.wire import MAX_BODY_BYTES, MAX_READINGS_PER_BATCH, Batch, encode
 
 CELL = Cell(0, "standard", OperationClass.WRITE, Connection.FRESH)
 
@@ -54,6 +55,13 @@ def spool(**changes: Any) -> Spool:
     return Spool("h", "z", "b", **changes)
 
 
+def taken(queue: Spool, now: float = 0.0, lane: int = 0) -> Batch:
+    """What the lane is to offer now; there must be something."""
+    bound = queue.next(now, lane)
+    assert bound is not None
+    return bound.batch
+
+
 def test_readings_add_up_and_keep_failures_whole() -> None:
     """A second's successes are counts and a histogram, its failures whole observations."""
     tally = Tally()
@@ -76,13 +84,11 @@ def test_a_batch_stays_the_same_until_it_is_acknowledged() -> None:
     queue = spool()
     assert queue.next(0.0) is None
     queue.add(second(1), None)
-    batch = queue.next(5.0)
+    batch = taken(queue, 5.0)
     queue.add(second(2), None)
-    assert queue.next(6.0) is batch
+    assert taken(queue, 6.0) is batch
     queue.acknowledge()
-    following = queue.next(7.0)
-    assert batch is not None
-    assert following is not None
+    following = taken(queue, 7.0)
     assert (batch.sequence, following.sequence) == (1, 2)
     assert following.readings[0].at == 2
 
@@ -92,8 +98,7 @@ def test_health_alone_makes_a_batch() -> None:
     queue = spool()
     for at in (1.0, 2.0):
         queue.add(Content(), Health(host="h", zone="z", at=at, recused=False))
-    batch = queue.next(3.0)
-    assert batch is not None
+    batch = taken(queue, 3.0)
     assert batch.health is not None
     assert batch.health.at == 2.0
     queue.acknowledge()
@@ -103,12 +108,13 @@ def test_health_alone_makes_a_batch() -> None:
 @given(st.lists(st.sampled_from(["add", "failures", "next", "acknowledge"]), max_size=200))
 def test_numbers_have_no_holes_and_every_probe_is_told_once(actions: list[str]) -> None:
     """With a tiny bound and any order of events, sent + given up = what was added, and numbers have no holes."""
-    queue, added, told, numbers = spool(max_cost=8000), 0, 0, []
+    queue, added, told, numbers = spool(store=MemoryStore(8000)), 0, 0, []
 
     def acknowledge() -> None:
         nonlocal told
-        batch = queue.next(0.0)
-        if batch is not None:
+        bound = queue.next(0.0)
+        if bound is not None:
+            batch = bound.batch
             numbers.append(batch.sequence)
             told += sum(sum(r.counts.values()) for r in batch.readings) + sum(u.count for u in batch.unobserved)
             queue.acknowledge()
@@ -122,7 +128,7 @@ def test_numbers_have_no_holes_and_every_probe_is_told_once(actions: list[str]) 
             queue.next(0.0)
         else:
             acknowledge()
-    while not queue.idle:
+    while len(queue) or not queue.idle:
         acknowledge()
     assert told == added
     assert numbers == list(range(1, len(numbers) + 1))
@@ -133,8 +139,9 @@ def test_a_storm_of_failures_is_cut_to_the_limits_of_the_wire() -> None:
     queue = spool()
     queue.add(second(1, failures=10_000), None)
     arrived = successes = 0
-    while (batch := queue.next(0.0)) is not None:
-        assert len(encode(batch)) < MAX_BODY_BYTES
+    while (bound := queue.next(0.0)) is not None:
+        batch = bound.batch
+        assert len(bound.body) < MAX_BODY_BYTES
         assert len(batch.readings) <= MAX_READINGS_PER_BATCH
         arrived += sum(len(reading.failures) for reading in batch.readings)
         successes += sum(reading.counts.get(Outcome.SUCCESS, 0) for reading in batch.readings)
@@ -147,16 +154,15 @@ def test_the_cost_is_an_upper_estimate() -> None:
     for content in (second(1), second(1, failures=50)):
         queue = spool()
         queue.add(content, None)
-        assert len(encode(queue.next(0.0))) <= cost(content) <= MAX_BATCH_COST
+        assert len(encode(taken(queue))) <= cost(content) <= MAX_BATCH_COST
 
 
 def test_a_refused_batch_keeps_its_number_and_counts_what_was_in_it() -> None:
     """A collector that will never take it gets the number with unobserved counts instead."""
     queue = spool()
-    queue.add(second(60, failures=2), None)
+    queue.add(second(600, failures=2), None)
     queue.next(0.0)
     queue.refuse("refused")
-    batch = queue.next(0.0)
-    assert batch is not None
+    batch = taken(queue)
     assert (batch.sequence, batch.readings) == (1, ())
-    assert [(u.count, u.reason, u.at) for u in batch.unobserved] == [(3, "refused", 60)]
+    assert [(u.count, u.reason, u.at) for u in batch.unobserved] == [(3, "refused", 600)]
