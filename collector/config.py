@@ -20,6 +20,24 @@ class ScrapeTarget(BaseModel):
     url: str
 
 
+class HistoryConfig(BaseModel):
+    """Where sealed hours go as Parquet files (docs/ledger.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(True, description="false: everything stays in the ledger's own file")
+    url: str | None = Field(
+        None, description="s3://BUCKET/PREFIX, file:///PATH or a path; none: the folder history in data_dir"
+    )
+    endpoint_url: str | None = Field(None, description="s3: another store than Amazon's that speaks its protocol")
+    region: str | None = Field(None, description="s3: the bucket's region")
+    local_seconds: float = Field(
+        8 * 86400.0,
+        gt=0,
+        description="how long a sealed hour stays in the ledger's own file as well; never shorter than late_seconds",
+    )
+
+
 class CollectorConfig(BaseModel):
     """Where observations arrive, what servers are scraped, where the ledger lives."""
 
@@ -60,6 +78,13 @@ class CollectorConfig(BaseModel):
     )
     interval_retention_seconds: float = Field(
         400 * 86400.0, gt=0, description="how long counts, unobserved probes and health statements are kept"
+    )
+    history: HistoryConfig = HistoryConfig()
+    counters_series_max: int = Field(
+        4_000_000, ge=1, description="series of the columnar lane (POST /v1/counters); more are refused"
+    )
+    counters_feed_bytes: int = Field(
+        1024**3, ge=0, description="how much of the columnar lane's log is kept for readers of its feed"
     )
     customers: CustomersConfig = CustomersConfig()
     connections_max: int = Field(256, ge=1, description="connections at a time; one more gets 503")

@@ -181,7 +181,6 @@ class Ledger:
         """Seal what has been over for ``after_seconds``: version 1, or the next version of a ``reopened`` interval.
 
         Returns ``(start, version)`` of each; one transaction an interval, at most ``most``: batches must not wait long.
-        Raises LookupError when an earlier version must be restored first (:meth:`absent`).
         """
         due = self.sealing.due(at - after_seconds - INTERVAL_SECONDS, reopened=reopened)[:most]
         for start, version, cause in due:

@@ -37,7 +37,9 @@ class Metrics:
             "clock_held_seconds", "How far received_at is ahead of the clock, so as not to go back."
         )
         self.ledger_writable = gauge("ledger_writable", "1 when the last write succeeded.")
-        self.sealed = counter("intervals_sealed", "Versions of intervals sealed: first, reopened.", "kind")
+        self.sealed = counter("intervals_sealed", "Versions of intervals sealed: first, reopened, empty.", "kind")
+        self.history_files = counter("history_written", "Spans written to the Parquet history: hour, day.", "span")
+        self.history_problems = counter("history_problems", "Rounds in which the history could not be written or read.")
         self.answers = counter("answers", "Answers over HTTP by route and status.", "route", "status")
         self.connections_refused = counter("connections_refused", "Connections too many or idle too long.", "reason")
         self.scrape_up = gauge("scrape_up", "1 when the server answered its last scrape.", "target")

@@ -15,15 +15,23 @@ import numpy as np
 
 from collector import columns, rollup, wire
 from collector.columns import Table
+from collector.exclusion import Exclusion
+from collector.history.bookkeeping import identity
+from collector.history.reading import History
 from collector.interval import interval_of
 from collector.ledger_file import database_of, read_series
 from collector.merge import counts_of, latency_of
 from collector.observation import Observation, Vantage
 from collector.rollup import Grouping
+from collector.sealing import read_exclusions
 from collector.series import Series
+from collector.total_grouping import TotalGrouping
+from collector.totals import KINDS, Totals, merged
 from collector.wire import FailureRow, HealthSpan, IntervalRow, UnobservedRow
 
 GROUPINGS_MAX = 16
+SUMS_MAX = 600
+"""Sealed intervals whose sums are remembered: two days by table, or one day by table and by cell."""
 FEED_BYTES_MAX = 4 * 1024 * 1024
 
 T = TypeVar("T")
@@ -32,8 +40,11 @@ T = TypeVar("T")
 class Reader:
     """Read-only views. The feed has a thread of its own: a long report must not hold up the judgement."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, history: History | None = None) -> None:
         self._path = database_of(folder)
+        self._history = history
+        self._sums: dict[tuple[str, int, int], tuple[int, Table]] = {}
+        self._total_groupings = {kind: TotalGrouping(kind) for kind in KINDS}
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._feed_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-feed")
@@ -47,6 +58,8 @@ class Reader:
             threads.shutdown(wait=True, cancel_futures=True)
         for connection in self._connections:
             connection.close()
+        if self._history is not None:
+            self._history.close()
 
     async def feed(self, after: int, limit: int) -> tuple[int | None, list[bytes]]:
         """The oldest cursor kept (None: the feed is empty) and the entries after ``after``, encoded, bounded by count and bytes."""
@@ -57,7 +70,7 @@ class Reader:
     ) -> AsyncIterator[list[IntervalRow]]:
         """The rows of each interval of ``[start, end)`` that has any, interval by interval."""
         first = interval_of(start)
-        for at in await self._on(self._query_thread, lambda db: _starts(db, first, end)):
+        for at in await self._on(self._query_thread, lambda db: self._starts(db, first, end)):
             one = partial(self._interval, start=at, vantage=vantage, by=by, asked=version)
             yield await self._on(self._query_thread, one)
 
@@ -125,9 +138,14 @@ class Reader:
     ) -> list[IntervalRow]:
         version, table = _columns(database, start, asked, short=rollup.summary_suffices(vantage, by))
         self._series.update(read_series(database, after=len(self._series)))
-        names: Sequence[Series] | Mapping[int, Series]
+        names: Sequence[Series] | Mapping[int, Series] = self._series
+        older = self._only_in_history(database, start, asked, version)
+        if older is not None:
+            version, (names, table) = older
         if by is None:
-            rows, names = columns.rows_of(table), self._series
+            rows = columns.rows_of(table)
+        elif older is not None:
+            rows, names = rollup.roll_up(names, table, by)  # type: ignore[arg-type]
         else:
             grouping = self._grouping(by)
             rows, names = grouping.roll_up(table), grouping.names
@@ -145,6 +163,87 @@ class Reader:
             if vantage is None or names[number].vantage is vantage
         ]
 
+    def _only_in_history(
+        self, database: sqlite3.Connection, start: int, asked: int | None, version: int
+    ) -> tuple[int, tuple[list[Series], Table]] | None:
+        """A version that is wanted rather than ``version``, the newest in the file: it is in the history only."""
+        if self._history is None:
+            return None
+        ledger = identity(database)
+        held = self._history.known.newest(ledger, start, asked)
+        return (held, self._history.interval(ledger, start, held)) if held > version else None
+
+    def _starts(self, database: sqlite3.Connection, first: int, end: float) -> list[int]:
+        starts = set(_starts(database, first, end))
+        if self._history is not None:
+            starts |= set(self._history.known.starts(identity(database), first, end))
+        return sorted(starts)
+
+    # --- sums ---------------------------------------------------------------------------------------------------------------
+
+    async def totals(
+        self, kind: str, start: float, end: float, *, version: int | None = None, where: Mapping[str, str] | None = None
+    ) -> Totals:
+        """Sums by table, or by zone and endpoint, of the intervals that begin in ``[start, end)``; ``where``: dimensions of the kind."""
+        work = partial(self._totals, kind=kind, start=start, end=end, asked=version, where=where or {})
+        return await self._on(self._query_thread, work)
+
+    async def exclusions(self) -> list[Exclusion]:
+        """What was taken out of the figures, by whom and why, oldest first; undoings are statements of their own."""
+        return await self._on(self._query_thread, read_exclusions)
+
+    def _totals(
+        self,
+        database: sqlite3.Connection,
+        *,
+        kind: str,
+        start: float,
+        end: float,
+        asked: int | None,
+        where: Mapping[str, str],
+    ) -> Totals:
+        first = interval_of(start)
+        here = dict(database.execute(_NEWEST, (first, end, 2**31 if asked is None else asked)).fetchall())
+        ledger = identity(database)
+        known = None if self._history is None else self._history.known
+        mine = [s for s, version in here.items() if known is None or known.newest(ledger, s, asked) < version]
+        mine += [
+            s for s in _starts(database, first, end) if s not in here and (known is None or not known.newest(ledger, s))
+        ]
+        pieces = [self._totals_here(database, kind, mine, asked, where)]
+        if self._history is not None:
+            leave = frozenset(mine)
+            pieces.append(
+                self._history.totals(kind, first, end, ledgers=[ledger], version=asked, where=where, leave=leave)
+            )
+        return merged(pieces)
+
+    def _totals_here(
+        self, database: sqlite3.Connection, kind: str, starts: list[int], asked: int | None, where: Mapping[str, str]
+    ) -> Totals:
+        """Of intervals in the file; what is sealed is added up once and then remembered."""
+        grouping = self._total_groupings[kind]
+        found = []
+        for start in sorted(starts):
+            version, table = self._summed(database, kind, start, asked)
+            found.append((start, version, table))
+        return grouping.totals(found, where)
+
+    def _summed(self, database: sqlite3.Connection, kind: str, start: int, asked: int | None) -> tuple[int, Table]:
+        newest = database.execute(_NEWEST, (start, start + 1, 2**31 if asked is None else asked)).fetchone()
+        key = (kind, start, newest[1] if newest else 0)
+        if key in self._sums:
+            return self._sums[key]
+        version, table = _columns(database, start, asked, short=True)
+        self._series.update(read_series(database, after=len(self._series)))
+        self._total_groupings[kind].learn(self._series)
+        summed = (version, columns.regroup(table, self._total_groupings[kind].codes()))
+        if version:
+            if len(self._sums) >= SUMS_MAX:
+                self._sums.pop(next(iter(self._sums)))
+            self._sums[kind, start, version] = summed
+        return summed
+
     def _grouping(self, by: tuple[str, ...]) -> Grouping:
         if by not in self._groupings:
             if len(self._groupings) >= GROUPINGS_MAX:
@@ -152,6 +251,9 @@ class Reader:
             self._groupings[by] = Grouping(by)
         self._groupings[by].learn(self._series)
         return self._groupings[by]
+
+
+_NEWEST = "SELECT start, max(version) FROM sealed WHERE start >= ? AND start < ? AND version <= ? GROUP BY start"
 
 
 def _starts(database: sqlite3.Connection, first: int, end: float) -> list[int]:

@@ -1,6 +1,6 @@
 """Counts added up over the dimensions that nobody asked for (pure)."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,3 +73,10 @@ class Grouping:
         if len(self._as_array) != len(self._group_of):
             self._as_array = np.array(self._group_of, dtype=np.int64)
         return self._as_array
+
+
+def roll_up(names: Sequence[Series], table: Table, by: Collection[str]) -> tuple[dict[RowKey, Tally], list[Series]]:
+    """A table (first column: index into ``names``) added up under ``by``: rows by ``(group, flags)``, and the groups' names."""
+    numbers: dict[Series, int] = {}
+    groups = [numbers.setdefault(reduce_series(series, by), len(numbers)) for series in names]
+    return rows_of(regroup(table, np.array(groups, dtype=np.int64))), list(numbers)

@@ -32,7 +32,10 @@ class Sealing:
         self._exclusions = in_force(read_exclusions(database))
 
     def due(self, latest: float, *, reopened: bool) -> list[tuple[int, int, str]]:
-        """``(start, next version, cause)`` of intervals that begin no later than ``latest`` and have something to seal."""
+        """``(start, next version, cause)`` of intervals that begin no later than ``latest`` and have something to seal.
+
+        One whose newest version only the history has is left out until it is back (:meth:`absent`).
+        """
         late = dict.fromkeys(self._waiting(latest), LATE)
         asked = self._query("SELECT start, cause FROM reopened WHERE start <= ?", (latest,)).fetchall()
         found = []
@@ -40,7 +43,7 @@ class Sealing:
             version = self.newest(start) + 1
             if version == 1:
                 found.append((start, version, FIRST))
-            elif reopened or (start, cause) in asked:
+            elif (reopened or (start, cause) in asked) and self._is_here(start, version - 1):
                 found.append((start, version, cause))
         return found
 
@@ -80,8 +83,7 @@ class Sealing:
 
     def _bodies(self, start: int, before: int) -> list[bytes]:
         sealed = self._query("SELECT body FROM sealed WHERE start = ? AND version = ?", (start, before)).fetchall()
-        if before and not sealed:
-            raise LookupError(f"interval {start} version {before} is in the history only: restore it first")
+        assert sealed or not before, "restored first"
         return [body for (body,) in (*sealed, *self._query("SELECT body FROM parts WHERE start = ?", (start,)))]
 
     def _running(self, start: int) -> Table:
@@ -94,8 +96,11 @@ class Sealing:
             "SELECT start FROM reopened UNION SELECT DISTINCT start FROM running UNION SELECT start FROM parts"
         )
         newest = [(start, self.newest(start)) for (start,) in starts.fetchall()]
+        return [one for one in newest if one[1] and not self._is_here(*one)]
+
+    def _is_here(self, start: int, version: int) -> bool:
         query = "SELECT 1 FROM sealed WHERE start = ? AND version = ?"
-        return [one for one in newest if one[1] and self._query(query, one).fetchone() is None]
+        return self._query(query, (start, version)).fetchone() is not None
 
     def fill_gaps(self, since: int, at: float, most: int) -> int:
         """A sealed interval at or after ``since`` may have missing ones before or after it: they are sealed as empty; how many.

@@ -14,7 +14,8 @@ The last number grows with each file of the hour: a late version is a new file b
 """
 
 import datetime as dt
-from urllib.parse import quote, unquote
+import re
+import string
 
 from collector.merge import OUTCOMES
 from collector.series import LATENCY_BOUNDS_MS
@@ -60,14 +61,23 @@ def hour_stem(hour: int, ledger: str, number: int) -> str:
 
 def intervals(hour: int, zone: str, stem: str) -> str:
     """Where the series of one zone are."""
-    folder = quote(zone, safe="").replace("_", "%5F", int(zone == NO_ZONE)) if zone else NO_ZONE
-    return f"intervals/date={date_of(hour)}/zone={folder}/{stem}.parquet"
+    return f"intervals/date={date_of(hour)}/zone={_escaped(zone)}/{stem}.parquet"
+
+
+def _escaped(zone: str) -> str:
+    """A folder's name, percent-encoded as in a URL, which readers of Hive partitions undo."""
+    if not zone:
+        return NO_ZONE
+    plain = string.ascii_letters + string.digits + "-" + ("_" if zone != NO_ZONE else "")
+    return "".join(chr(byte) if chr(byte) in plain else f"%{byte:02X}" for byte in zone.encode())
 
 
 def zone_of(path: str) -> str:
     """The zone that a path of :func:`intervals` names."""
     folder = path.split("/zone=", 1)[1].split("/", 1)[0]
-    return "" if folder == NO_ZONE else unquote(folder)
+    if folder == NO_ZONE:
+        return ""
+    return re.sub(rb"%([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), folder.encode()).decode()
 
 
 def hourly(kind: str, hour: int, stem: str) -> str:

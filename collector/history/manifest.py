@@ -53,8 +53,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     digest: str = ""
 
     def signed(self) -> Self:
-        """With the digest of all the rest."""
-        return msgspec.structs.replace(self, digest=self._digest())
+        """With the digest of all the rest, as it will be read: a whole number of seconds is a float then."""
+        read = msgspec.json.decode(msgspec.json.encode(self), type=type(self))
+        return msgspec.structs.replace(read, digest=read._digest())
 
     def _digest(self) -> str:
         return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(self, digest=""))).hexdigest()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from collector.history.layout import DAY_SECONDS, day_of, hour_of
-from collector.history.manifest import Manifest
+from collector.history.manifest import Manifest, SealedVersion
 from collector.interval import INTERVAL_SECONDS
 
 Wanted = dict[int, int]
@@ -97,6 +97,14 @@ class Known:
         newest = self._newest.get((ledger, day), {})
         complete = len(newest) == DAY_SECONDS // INTERVAL_SECONDS
         return complete and all(held != newest for _, held in self._days.get((ledger, day), ()))
+
+    def newest_of_day(self, ledger: str, day: int) -> list[SealedVersion]:
+        """What holds of a day, for its roll-up's manifest."""
+        found = []
+        for start, version in sorted(self._newest.get((ledger, day), {}).items()):
+            held = self._versions[ledger][day][start][version].versions
+            found.append(next(one for one in held if (one.start, one.version) == (start, version)))
+        return found
 
     def next_number(self, ledger: str, start: int, seconds: int) -> int:
         """The number of the next file of a span."""

@@ -23,6 +23,7 @@ from collector.totals import Totals, merged
 
 READERS = 4
 """Files read at a time: they wait for a disk or a bucket more than for a core."""
+KEPT_MAX, KEPT_BYTES_MAX = 8, 32 * 1024 * 1024
 
 _COLUMNS = ("start", "version", "recused", "excluded", *layout.OUTCOME_COLUMNS)
 
@@ -35,6 +36,7 @@ class History:
         self.known = Known()
         self._seen: set[str] = set()
         self._lock = threading.Lock()
+        self._kept: dict[str, pa.Table] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="history")
 
     def close(self) -> None:
@@ -72,10 +74,25 @@ class History:
         zones: dict[str, pa.Table] = {}
         for one in self.known.hours(ledger, {start: version}):
             for part in one.manifest.of_kind("intervals"):
-                table = self._read(part.path, None, {}, one)
+                table = self._whole(part.path)
+                table = table.filter(pa.array(_is_wanted(table, one))) if table.num_rows else table
                 if table.num_rows:
                     zones[layout.zone_of(part.path)] = table
         return arrow.series_and_table(zones)
+
+    def _whole(self, path: str) -> pa.Table:
+        """A whole file; the last few that are not large are kept, for who asks for an interval asks for the next one, too."""
+        with self._lock:
+            if path in self._kept:
+                return self._kept[path]
+        with self.store.open(path) as source:
+            table = pq.ParquetFile(source).read(use_threads=False)
+        if table.nbytes <= KEPT_BYTES_MAX:
+            with self._lock:
+                if len(self._kept) >= KEPT_MAX:
+                    self._kept.pop(next(iter(self._kept)))
+                self._kept[path] = table
+        return table
 
     def totals(
         self,

@@ -78,7 +78,7 @@ class Written:
         """Writes a day's roll-ups."""
         rollups = self.history.day_rollups(self.ledger, day)
         number = self.history.known.next_number(self.ledger, day, 86400)
-        versions = newest_versions(self.history, self.ledger, day)
+        versions = self.history.known.newest_of_day(self.ledger, day)
         return self._done(self.writer.write_day(self.place(), day, number, versions, rollups, at=day + 90000.0))
 
     def _done(self, manifest: Manifest) -> Manifest:
@@ -92,12 +92,3 @@ class Written:
         for hour in sorted({hour_of(start) for start in found}):
             self.hour([sealed(s, 1, rows) for s, rows in found.items() if hour_of(s) == hour])
         return found
-
-
-def newest_versions(history: History, ledger: str, day: int) -> list:  # type: ignore[type-arg]
-    found = {}
-    for start in history.known.starts(ledger, day, day + 86400):
-        version = history.known.newest(ledger, start)
-        (reading,) = history.known.hours(ledger, {start: version})
-        found[start] = next(v for v in reading.manifest.versions if (v.start, v.version) == (start, version))
-    return list(found.values())
