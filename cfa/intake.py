@@ -14,7 +14,7 @@ from cfa.objective import Objective
 from cfa.policy import BACKFILL_SECONDS
 from cfa.windows import GOOD, KINDS, Windows
 from collector.observation import BAD as BAD_OUTCOMES
-from collector.observation import Connection, Observation, Outcome
+from collector.observation import Connection, Level, Observation, Outcome
 from collector.series import FeedEntry, Reading
 
 Counts = NDArray[np.int64]
@@ -57,9 +57,10 @@ class Intake:
         self.attempts.forget(at)
 
     def take(self, entry: FeedEntry, *, believed: bool) -> None:
-        """Takes the readings of a canary's entry in."""
+        """Takes the readings of a canary's entry in: single attempts; what calls came to, retries and all, is never added to them."""
         now = entry.received_at
-        parts = [part for reading in entry.readings for part in self._parts(reading)]
+        readings = [reading for reading in entry.readings if reading.series.level is Level.ATTEMPT]
+        parts = [part for reading in readings for part in self._parts(reading)]
         self._reserve()
         fresh = [p for p in parts if p.at >= now - BACKFILL_SECONDS]
         for part in fresh:
@@ -68,7 +69,7 @@ class Intake:
             return
         for second in sorted({int(p.at) for p in parts}):
             self.windows.add(second, self._counts([p for p in parts if int(p.at) == second]))
-        self._to_matrix(entry)
+        self._to_matrix(entry, readings)
         self._to_evidence(fresh, entry.host, now)
 
     def _parts(self, reading: Reading) -> list[Part]:
@@ -134,8 +135,8 @@ class Intake:
         np.add.at(counts, (members.ravel(), sides.ravel()), np.repeat(values, members.shape[1], axis=0))
         return counts[:-1]  # NOWHERE is the last row
 
-    def _to_matrix(self, entry: FeedEntry) -> None:
-        for reading in entry.readings:
+    def _to_matrix(self, entry: FeedEntry, readings: list[Reading]) -> None:
+        for reading in readings:
             s, counts = reading.series, reading.counts
             cell = self._cell(s.zone, s.endpoint, str(s.operation), s.connection)
             bad = sum(counts.get(o, 0) for o in BAD_OUTCOMES)

@@ -60,6 +60,8 @@ class Judgement:
         self.servers.forget(self.at)
         if entry.vantage is Vantage.CANARY:
             self._hear(entry)
+        elif entry.vantage is Vantage.CUSTOMER:
+            self.masked.customers.take(entry)
         else:
             self.servers.take(entry)
             self.masked.take(entry)

@@ -1,6 +1,6 @@
 """The lower left of the quadrants: servers fail requests while every canary is well (pure).
 
-Retries mask it, or canaries do not ask there. The same detector runs over the servers' own counts, while the canaries
+Retries mask it, or canaries do not ask there: customers who are heard say which (:mod:`cfa.customers`). The same detector runs over the servers' own counts, while the canaries
 are well; what it finds is a ticket, never a page: nobody has yet been seen to suffer. A fail-over is shorter than the
 gate. Routers speak for region, table and themselves; storage nodes for partitions and themselves: never added up.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cfa.cube import SIDES, Node, scope_of
+from cfa.customers import CustomersView
 from cfa.evidence import Evidence
 from cfa.incident import BlastRadius, Incident, IncidentEvent, Servers, TimelineEntry, incident_id
 from cfa.incident import Evidence as Figures
@@ -46,6 +47,7 @@ class Masked:
 
     def __init__(self, region: str, objective: Objective, false_pages_per_year: float) -> None:
         self._region, self._objective, self._allowed_pages = region, objective, false_pages_per_year
+        self.customers = CustomersView()
         self.evidence = Evidence()
         self.nodes: list[Node] = []
         self._index: dict[Node, int] = {}
@@ -143,6 +145,7 @@ class Masked:
         figures = f"{bad} of {bad + good} requests"
         since = dt.datetime.fromtimestamp(change, tz=dt.UTC).strftime("%H:%M:%S")
         name = " ".join(f"{k} {v}" for k, v in scope.items())
+        word = self.customers.about(scope, operation, change)
         return Incident(
             id=incident_id(at, scope),
             severity="ticket",
@@ -151,9 +154,8 @@ class Masked:
             side="server",
             opened_at=at,
             first_failure_at=change,
-            reason="servers_bad_canaries_well",
-            summary=f"{name}: servers fail {figures} ({operation}s) since {since} UTC; every canary is well: "
-            "retries mask it, or nobody asks there",
+            reason="masked_by_retries" if word.masked else "servers_bad_canaries_well",
+            summary=f"{name}: servers fail {figures} ({operation}s) since {since} UTC; every canary is well; {word.text}",
             evidence=Figures(
                 failures=bad,
                 attempts=bad + good,
@@ -187,6 +189,7 @@ class Masked:
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
         return {
+            "customers": self.customers.state(),
             "evidence": self.evidence.state(),
             "nodes": list(self.nodes),
             "seen": [[*key, seen.first_at, seen.last_at] for key, seen in self.seen.items()],
@@ -200,6 +203,7 @@ class Masked:
         for family, values in state["nodes"]:
             self._node((family, tuple(values)))
         self.evidence.load(state["evidence"])
+        self.customers.load(state.get("customers", []))
         self.seen = {(n, s): Seen(first_at=first, last_at=last) for n, s, first, last in state["seen"]}
         self.incident = None if state["incident"] is None else Incident.from_json(state["incident"])
         self.at_node = None if state["at_node"] is None else tuple(state["at_node"])

@@ -38,7 +38,8 @@ ACCOUNTING: tuple[str, ...] = (
     ),
     (
         "Vantages stand side by side and are never added: the servers' figure is counted at the routers, the canaries' and "
-        "customers' at the client, one attempt each; an SDK's retry is a further request."
+        "customers' at the client, one attempt each; an SDK's retry is a further request. Calls, retries and all, are figures of "
+        "their own beside the attempts: what the attempts failed and the calls did not, retries have masked."
     ),
     (
         "A canary host that recused itself is not believed: its rows are left out of every figure. Canaries count as errors "
@@ -118,9 +119,9 @@ def _figures(terms: Terms, fold: Fold) -> Iterable[Figure]:
             yield _counted_figure(key, fold, objective, "customer")
 
 
-def _figure_order(key: ScopeKey) -> tuple[int, str, str]:
+def _figure_order(key: ScopeKey) -> tuple[int, str, str, str]:
     kinds = ("region", "side", "table", "endpoint", "zone")
-    return kinds.index(key[1]), key[2], key[0]
+    return kinds.index(key[1]), key[2], key[0], key[3]
 
 
 def _sla_figure(key: ScopeKey, fold: Fold, objective: float) -> Figure:
@@ -131,6 +132,7 @@ def _sla_figure(key: ScopeKey, fold: Fold, objective: float) -> Figure:
     judged: Verdict = "unobserved" if not seen.requests else "ok" if seen.ratio >= target else "breach"
     return Figure(
         vantage=key[0],
+        level=key[3],
         scope_kind=key[1],
         scope=key[2],
         view="sla",
@@ -156,6 +158,7 @@ def _counted_figure(key: ScopeKey, fold: Fold, objective: float, view: View) -> 
     judged = verdict(seen, objective)
     return Figure(
         vantage=key[0],
+        level=key[3],
         scope_kind=key[1],
         scope=key[2],
         view=view,
@@ -186,12 +189,13 @@ def _resolvable_note(n: int, objective: float) -> str:
 
 
 def _timeline(fold: Fold) -> Iterable[IntervalLine]:
-    for (vantage, kind, _), by_start in sorted(fold.scopes.items()):
+    for (vantage, kind, _, level), by_start in sorted(fold.scopes.items()):
         if kind != "region":
             continue
         for start, counts in sorted(by_start.items()):
             yield IntervalLine(
                 vantage=vantage,
+                level=level,
                 start=start,
                 processed=counts.processed,
                 errors=counts.errors,

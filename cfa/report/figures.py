@@ -12,16 +12,23 @@ View = Literal["sla", "requests", "customer"]
 ``customer``: good over valid of what was attempted: timeouts, refused connections and names that do not resolve count."""
 
 
+def source_of(vantage: str, level: str) -> str:
+    """``customer`` for attempts, ``customer_call`` for calls."""
+    return vantage if level == "attempt" else f"{vantage}_{level}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One availability of one scope, in one view, from one vantage; figures of different vantages are never added.
+    """One availability of one scope, in one view, from one vantage; figures of different vantages or levels are never added.
 
+    ``level``: ``attempt`` (each request by itself) or ``call`` (what an SDK's call came to, retries and all).
     ``n`` is the number of requests it rests on, ``bad`` those against it, ``excluded`` throttles and customers' mistakes.
     ``low`` and ``high`` are the 95 % Jeffreys interval of the counted views; the SLA view is a census and has none.
     ``lost_seconds`` (SLA view) is the loss as seconds of a full outage. ``note`` is for people.
     """
 
     vantage: str
+    level: str = "attempt"
     scope_kind: str
     scope: str
     view: View
@@ -40,12 +47,18 @@ class Figure:
     credit_percent: int | None = None
     note: str = ""
 
+    @property
+    def source(self) -> str:
+        """Whose figure it is: the vantage, and the level when it is not that of attempts."""
+        return source_of(self.vantage, self.level)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalLine:
     """The region in one five-minute interval from one vantage; only intervals in which something was seen."""
 
     vantage: str
+    level: str = "attempt"
     start: int
     processed: int
     errors: int
@@ -54,6 +67,11 @@ class IntervalLine:
     bad: int
     excluded: int
     version: int
+
+    @property
+    def source(self) -> str:
+        """Whose figure it is: the vantage, and the level when it is not that of attempts."""
+        return source_of(self.vantage, self.level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +163,7 @@ class Report:
     provenance: Provenance
     accounting: tuple[str, ...]
 
-    def pick(self, *, vantage: str, view: View, scope_kind: str = "region") -> list[Figure]:
+    def pick(self, *, vantage: str, view: View, scope_kind: str = "region", level: str = "attempt") -> list[Figure]:
         """The figures of one kind, in the order of their scopes."""
-        return [one for one in self.figures if (one.vantage, one.view, one.scope_kind) == (vantage, view, scope_kind)]
+        wanted = (vantage, level, view, scope_kind)
+        return [one for one in self.figures if (one.vantage, one.level, one.view, one.scope_kind) == wanted]

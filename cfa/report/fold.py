@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from cfa.report.figures import source_of
 from cfa.sla import ERRORS, PROCESSED, Tally
-from collector.observation import Outcome, Vantage
+from collector.observation import Level, Outcome, Vantage
 from collector.wire import IntervalRow, UnobservedRow
 
-ScopeKey = tuple[str, str, str]
-"""Vantage, kind of scope, scope."""
+ScopeKey = tuple[str, str, str, str]
+"""Vantage, kind of scope, scope, level: attempts and calls are never added up."""
 
 
 class Counts:
@@ -75,7 +76,9 @@ class Fold:
                 continue
             self._note(row)
             if row.excluded:
-                self.excluded_attempts[row.series.vantage.value] += sum(row.counts.values())
+                self.excluded_attempts[source_of(row.series.vantage.value, row.series.level.value)] += sum(
+                    row.counts.values()
+                )
             elif row.recused:
                 self.recused_rows += 1
             elif row.series.node is None or row.series.vantage is not Vantage.SERVER:
@@ -101,14 +104,15 @@ class Fold:
     def _count(self, row: IntervalRow) -> None:
         vantage = row.series.vantage.value
         for kind, scope in _scopes(row):
-            by_start = self.scopes[vantage, kind, scope]
+            by_start = self.scopes[vantage, kind, scope, row.series.level.value]
             if row.start not in by_start:
                 by_start[row.start] = Counts()
             by_start[row.start].add(row.counts)
         key = (vantage, row.start)
         self.versions[key] = max(self.versions.get(key, 0), row.version)
         attempts = sum(row.counts.values())
-        if row.series.vantage is Vantage.CANARY and row.series.endpoint is not None and attempts:
+        is_attempt = row.series.vantage is Vantage.CANARY and row.series.level is Level.ATTEMPT
+        if is_attempt and row.series.endpoint is not None and attempts:
             cell = (row.series.zone, row.series.endpoint)
             operation = row.series.operation.value
             self.operations.add(operation)

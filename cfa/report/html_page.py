@@ -38,34 +38,34 @@ def render(report: Report) -> str:
 
 
 def _parts(report: Report) -> dict[str, Any]:
-    vantages = [name for name in wording.VANTAGES if any(one.vantage == name for one in report.figures)]
+    sources = [name for name in wording.SOURCES if any(one.source == name for one in report.figures)]
     return {
-        "vantages": vantages,
-        "headline": {name: _views(report, name, "region", "") for name in vantages},
-        "sections": [(title, _rows(report, kind, vantages)) for kind, title in SECTIONS],
-        "strips": [(name, _strip(report, name)) for name in vantages],
+        "sources": sources,
+        "headline": {name: _views(report, name, "region", "") for name in sources},
+        "sections": [(title, _rows(report, kind, sources)) for kind, title in SECTIONS],
+        "strips": [(name, _strip(report, name)) for name in sources],
         "incident_seconds": sum(one.duration_seconds or 0.0 for one in report.incidents if one.severity == "page"),
     }
 
 
-def _views(report: Report, vantage: str, kind: str, scope: str) -> list[Figure]:
-    """One scope's figures from one vantage, in the order of the views."""
+def _views(report: Report, source: str, kind: str, scope: str) -> list[Figure]:
+    """One scope's figures from one source, in the order of the views."""
     found = {
-        one.view: one for one in report.figures if (one.vantage, one.scope_kind, one.scope) == (vantage, kind, scope)
+        one.view: one for one in report.figures if (one.source, one.scope_kind, one.scope) == (source, kind, scope)
     }
     return [found[view] for view in wording.VIEWS if view in found]
 
 
-def _rows(report: Report, kind: str, vantages: list[str]) -> list[tuple[str, str, list[Figure]]]:
+def _rows(report: Report, kind: str, sources: list[str]) -> list[tuple[str, str, list[Figure]]]:
     scopes = dict.fromkeys(one.scope for one in report.figures if one.scope_kind == kind)
-    rows = [(scope, name, _views(report, name, kind, scope)) for scope in scopes for name in vantages]
+    rows = [(scope, name, _views(report, name, kind, scope)) for scope in scopes for name in sources]
     return [row for row in rows if row[2]]
 
 
-def _strip(report: Report, vantage: str) -> Any:
+def _strip(report: Report, source: str) -> Any:
     import markupsafe  # noqa: PLC0415 -- comes with jinja2
 
-    lines = [one for one in report.timeline if one.vantage == vantage]
+    lines = [one for one in report.timeline if one.source == source]
     return markupsafe.Markup(strip(lines, report.start, report.until, report.end))  # noqa: S704 -- our own numbers
 
 

@@ -4,7 +4,14 @@ from math import floor
 
 from cfa.report.figures import Figure
 
-VANTAGES = {"server": "Servers (routers)", "canary": "Canaries", "customer": "Customers' SDKs"}
+SOURCES = {
+    "server": "Servers (routers)",
+    "canary": "Canaries",
+    "canary_call": "Canaries, calls with retries",
+    "customer": "Customers' SDKs, attempts",
+    "customer_call": "Customers' SDKs, calls with retries",
+}
+"""By :attr:`cfa.report.figures.Figure.source`."""
 VIEWS = {"sla": "SLA view", "requests": "Request availability", "customer": "Customer view"}
 VERDICTS = {"ok": "met", "breach": "missed", "not_enough_evidence": "not enough evidence", "unobserved": "unobserved"}
 

@@ -72,7 +72,7 @@ class Recorder:
         atexit.register(self.close)
         if hasattr(os, "register_at_fork"):
             me = weakref.ref(self)
-            os.register_at_fork(after_in_child=lambda: (found := me()) is not None and found._begin())
+            os.register_at_fork(after_in_child=lambda: _begin_again(me()))
 
     def _begin(self) -> None:
         """A new life: nothing counted, nothing sent, no thread yet."""
@@ -200,6 +200,12 @@ class Recorder:
             self.refused += 1
             logger.warning("the collector refused counts of %s: %d %r", self._customer, answer.status, detail)
         return True
+
+
+def _begin_again(recorder: Recorder | None) -> None:
+    """In the child of a fork: what the parent had counted is the parent's to tell."""
+    if recorder is not None:
+        recorder._begin()
 
 
 def _unobserved(operation: OperationClass, count: int, at: int) -> dict[str, Any]:
