@@ -59,6 +59,7 @@ class World:
         return answer
 
     def batch(self, host: str, intervals_ago: int, places: dict[str, dict[int, int]]) -> None:
+        """A new batch."""
         self.sequence[host] += 1
         at = NOW - 300 * intervals_ago
         body = counts(host, self.sequence[host], at, places)
@@ -67,10 +68,12 @@ class World:
         self.total += expected(host, at, places)
 
     def repeat(self, which: int) -> None:
+        """One of the old batches again."""
         if self.sent:
             assert isinstance(self.send(self.sent[which % len(self.sent)]), Repeated)
 
     def restart(self) -> None:
+        """Closed and opened."""
         self.store.close()
         self.store = open_store(self.folder)
 
@@ -84,6 +87,7 @@ class World:
         self.store = open_store(self.folder)
 
     def seal(self, *, die: bool = False) -> None:
+        """All open intervals; or one, and dead before it is noted."""
         for start in list(self.store.books.tallies):
             one = self.store.seal(start, *self.store.take_out(start))
             if die:
@@ -92,11 +96,13 @@ class World:
         return None
 
     def take_out(self) -> None:
+        """Dead after the counts were taken out, before they were written."""
         for start in list(self.store.books.tallies):
             self.store.take_out(start)
         self.restart()
 
     def keep(self, *, die: bool = False) -> None:
+        """A checkpoint; or dead right after it was written."""
         kept = self.store.keep(forget_before=0)
         self.store.write(kept)
         if die:
@@ -117,6 +123,7 @@ class World:
         self.total += expected(HOSTS[0], NOW, places)
 
     def do(self, action: tuple[Any, ...]) -> None:
+        """One step of a story."""
         match action:
             case ("batch", host, ago, places):
                 self.batch(host, ago, places)
