@@ -34,6 +34,10 @@ class TrafficConfig(BaseModel):
     routers: tuple[str, ...] = Field((), description="base URLs to ask in turn; the embedded stack fills this in")
     access_key_id: str = "fivenines"
     secret_access_key_file: Path | None = None
+    csm_host: str = "127.0.0.1"
+    csm_port: int | None = Field(None, ge=0, le=65535, description="where the first application's SDK events go")
+    collector: str | None = Field(None, description="base URL that the second application's hook posts to")
+    collector_token_file: Path | None = None
 
 
 class Config(BaseModel):

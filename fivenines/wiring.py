@@ -10,12 +10,17 @@ from cfa.config import Destination
 from cluster.config import ClusterConfig, Credential
 from cluster.topology import Topology
 from collector.config import ScrapeTarget
+from collector.customers.config import CustomersConfig
 from fivenines.config import Config
 
 Section = TypeVar("Section", bound=BaseModel)
 
 ACCESS_KEY_ID = "fivenines"
 """The access key of the embedded store; its secret is in ``<state_dir>/secrets/store_key``."""
+
+
+CSM_PORT = 31000
+"""Where AWS SDKs send their events by themselves."""
 
 
 def secrets_dir(state_dir: Path) -> Path:
@@ -45,6 +50,7 @@ def resolve(config: Config, topology: Topology, state_dir: Path) -> Config:
         config.collector,
         {"data_dir": state_dir / "collector", "token_file": secrets / "collector_token", "scrape": _scrape(topology)},
     )
+    collector = collector.model_copy(update={"customers": _customers(config, topology)})
     cells = len(canary.zones) * len(canary.endpoints) * len(canary.operations) * len(canary.connections)
     cfa = _fill(
         config.cfa,
@@ -67,6 +73,10 @@ def resolve(config: Config, topology: Topology, state_dir: Path) -> Config:
             "routers": tuple(f"http://{router.http[cluster.endpoints[0]]}" for router in topology.routers),
             "secret_access_key_file": secrets / "store_key",
             "admin_token_file": secrets / "admin_token",
+            "csm_host": collector.customers.csm_host,
+            "csm_port": collector.customers.csm_port,
+            "collector": f"http://{collector.host}:{collector.port}",
+            "collector_token_file": secrets / "collector_token",
         },
     )
     rooms = {
@@ -103,6 +113,13 @@ def _canary_values(config: Config, topology: Topology, state_dir: Path) -> dict[
         "admin_ports": {zone: 8091 + index for index, zone in enumerate(cluster.zones)},
         "admin_token_file": secrets / "admin_token",
     }
+
+
+def _customers(config: Config, topology: Topology) -> CustomersConfig:
+    """SDK events are heard where SDKs send them; the addresses of the store have their endpoints' names."""
+    endpoints = {str(address): name for router in topology.routers for name, address in router.http.items()}
+    endpoints |= {host: name for name, host in topology.endpoint_hosts.items()}
+    return _fill(config.collector.customers, {"csm_port": CSM_PORT, "endpoints": endpoints})
 
 
 def _scrape(topology: Topology) -> tuple[ScrapeTarget, ...]:
