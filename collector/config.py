@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collector.customers.config import CustomersConfig
 from collector.remote_write.config import RemoteWriteConfig
+from collector.transport.config import JetStreamIntakeConfig
 
 
 class ScrapeTarget(BaseModel):
@@ -79,6 +80,7 @@ class CollectorConfig(BaseModel):
     interval_retention_seconds: float = Field(
         400 * 86400.0, gt=0, description="how long counts, unobserved probes and health statements are kept"
     )
+    jetstream: JetStreamIntakeConfig | None = Field(None, description="batches from a NATS stream as well as over HTTP")
     history: HistoryConfig = HistoryConfig()
     counters_series_max: int = Field(
         4_000_000, ge=1, description="series of the columnar lane (POST /v1/counters); more are refused"

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
 
+import msgspec
+
 from collector import sequence, shape
-from collector.observation import Vantage
+from collector.interval import interval_of
+from collector.observation import Connection, OperationClass, Vantage
 from collector.sequence import Ranges
-from collector.series import LATENCY_BOUNDS_MS, Reading
+from collector.series import LATENCY_BOUNDS_MS, Reading, Unobserved
 from collector.wire import MAX_BODY_BYTES, MAX_READINGS_PER_BATCH, Batch, WireError, decode_batch
 
 FUTURE_SECONDS = 300.0
@@ -153,3 +156,30 @@ def decide(batch: Batch, seen: Ranges) -> Accepted | Duplicate:
             Refusal.TOO_MANY_HOLES, f"$.sequence: more than {sequence.RANGES_MAX} holes in boot {batch.boot!r}"
         )
     return Accepted(after)
+
+
+def remainder(batch: Batch, reason: Refusal, *, at: float, late_seconds: float = LATE_SECONDS) -> Batch:
+    """What may be kept of a refused batch: its number, and the count of its probes as unobserved for ``reason``.
+
+    A time that is not to be believed becomes ``at``. Raises :class:`RefusedError` when not even its sender can be kept.
+    """
+    _check_sender(batch)
+
+    def believed(told: float) -> int:
+        return interval_of(told if isfinite(told) and at - late_seconds <= told <= at + FUTURE_SECONDS else at)
+
+    counts: dict[tuple[str, Connection, OperationClass, int], int] = {}
+    for reading in batch.readings:
+        series = reading.series
+        connection = series.connection or Connection.FRESH
+        key = (series.endpoint or "", connection, series.operation, believed(reading.at))
+        counts[key] = counts.get(key, 0) + sum(reading.counts.values())
+    for one in batch.unobserved:
+        key = (one.endpoint, one.connection, one.operation, believed(one.at))
+        counts[key] = counts.get(key, 0) + one.count
+    lost = tuple(
+        Unobserved(endpoint=e, connection=c, operation=o, at=start, count=n, reason=f"refused_{reason}")
+        for (e, c, o, start), n in counts.items()
+        if n
+    )
+    return msgspec.structs.replace(batch, sent_at=at, readings=(), unobserved=lost, health=None)

@@ -12,10 +12,12 @@ from prometheus_client import CollectorRegistry
 
 from collector.answers import LOGGER, counting
 from collector.api import Api
+from collector.bulk.api import CountersApi
 from collector.config import CollectorConfig
-from collector.door_tls import tls_of
 from collector.customers.door import CustomerDoors
+from collector.door_tls import tls_of
 from collector.doorkeeper import Doorkeeper, Handler
+from collector.history.keeping import Keeper, open_history
 from collector.housekeeping import Housekeeper
 from collector.ledger import Ledger
 from collector.merged_page import MergedPage
@@ -25,6 +27,7 @@ from collector.remote_write.figures import RemoteWriteFigures
 from collector.remote_write.sender import Sender
 from collector.servers import Scraper
 from collector.tokens import Tokens
+from collector.transport.jetstream import JetStreamIntake
 from collector.writer import Writer
 
 logger = logging.getLogger("collector")
@@ -40,7 +43,8 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     """
     tokens, tls = _tokens(config), tls_of(config)
     ledger = Ledger(config.data_dir)
-    writer, reader = Writer(ledger), Reader(config.data_dir)
+    history = open_history(config)
+    writer, reader = Writer(ledger), Reader(config.data_dir, history)
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     merged = MergedPage() if config.expose_merged else None
@@ -48,13 +52,14 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     if merged is not None:
         writer.figures.on_stored = merged.stored
     scraper = Scraper(config, writer, metrics)
+    customers = CustomerDoors(config.customers, writer, registry, late_seconds=config.late_seconds)
+    counters = CountersApi(config, registry)
     api = Api(
         writer=writer,
         reader=reader,
-    customers = CustomerDoors(config.customers, writer, registry, late_seconds=config.late_seconds)
-    counters = CountersApi(config, registry)
         metrics=metrics,
         registry=registry,
+        counters=counters,
         targets=scraper.states,
         tokens=tokens,
         merged=merged,
@@ -65,16 +70,25 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         senders = _senders(config, reader, writer, registry)
         async with _listening(config, api, metrics, tls) as doorkeeper, asyncio.TaskGroup() as group:
             group.create_task(doorkeeper.watch())
+            group.create_task(counters.run())
             group.create_task(Housekeeper(config, writer, metrics).run())
+            if history is not None:
+                group.create_task(Keeper(config, history, writer, metrics).run())
+            if config.jetstream is not None:
+                intake = JetStreamIntake(
+                    config.jetstream, writer, metrics, data_dir=config.data_dir, late_seconds=config.late_seconds
+                )
+                group.create_task(intake.run())
             group.create_task(scraper.run())
+            group.create_task(customers.run())
             for sender in senders:
                 group.create_task(sender.run())
             logger.info("collector listens on %s:%d, ledger %s", config.host, config.port, config.data_dir)
             if ready is not None:
                 ready.set()
     finally:
+        await counters.close()
         await _close(writer, reader, ledger)
-            group.create_task(customers.run())
 
 
 async def _close(writer: Writer, reader: Reader, ledger: Ledger) -> None:
