@@ -6,8 +6,9 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 NAME ?=
 SEEDS ?= 100
+SECONDS ?= 600
 
-.PHONY: help up test prove simulate lint bench lock clean check-python
+.PHONY: help up test prove simulate fuzz lint bench lock clean check-python
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -26,6 +27,9 @@ prove: .venv/dev.ok  ## the specification, every state of it (needs spin and gcc
 
 simulate: .venv/dev.ok  ## SEEDS=100 worlds in virtual time, each twice, every promise checked
 	@exec $(BIN)/python -m fivenines.simulation --seeds $(SEEDS) $(ARGS)
+
+fuzz: .venv/dev.ok  ## SECONDS=600 of hostile input at a collector's doors: typed refusals, counts that add up, flat memory
+	@exec $(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 lint: .venv/dev.ok  ## style, types, house rules
 	$(BIN)/ruff check .

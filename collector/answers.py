@@ -31,7 +31,10 @@ LOGGER = logging.getLogger("collector.answers")
 
 
 def _route_of(request: web.BaseRequest) -> str:
-    """The route's pattern; ``none`` for what has no route."""
-    match = getattr(request, "match_info", None)
+    """The route's pattern; ``none`` for what has no route, or was no HTTP and never got as far as being routed."""
+    try:
+        match = request.match_info if isinstance(request, web.Request) else None
+    except AssertionError:  # aiohttp's way to say so
+        match = None
     resource = match.route.resource if match is not None else None
     return resource.canonical if resource is not None else "none"

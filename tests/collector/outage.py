@@ -51,9 +51,9 @@ async def send_batches(client: Client, *, seconds: float, first: int = 1) -> int
     return sequence
 
 
-async def until_told(client: Client, *, seconds: float = 30) -> None:
+async def until_told(client: Client, *, seconds: float = 30, newest: int | None = None) -> None:
     """Until the receiver has taken all that is in the feed now."""
-    newest = (await feed(client))[-1].cursor
+    newest = newest or (await feed(client))[-1].cursor
     async with asyncio.timeout(seconds):
         while True:
             text = await page(client)

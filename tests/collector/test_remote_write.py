@@ -188,7 +188,7 @@ async def test_what_the_feed_has_forgotten_is_a_counted_gap(tmp_path: Path) -> N
             database.execute("DELETE FROM feed WHERE cursor < 5")
         async with running(config) as client:
             await client.post(make_batch(6))
-            await until_told(client)
+            await until_told(client, newest=6)
             text = await page(client)
     assert figure(text, "collector_remote_write_gaps_total") == 1
     assert figure(text, "collector_remote_write_gap_entries_total") == 3
