@@ -116,11 +116,13 @@ class Books:
             raise BulkRefusedError(BulkRefusal.SEQUENCE_NOT_POSITIVE, f"sequence: {header.sequence}")
         if not isfinite(header.sent_at) or not 0 <= header.dropped <= DROPPED_MAX:
             raise BulkRefusedError(BulkRefusal.NOT_FINITE, f"sent_at: {header.sent_at}, dropped: {header.dropped}")
+        if not frame.increments:
+            return  # it says only that its number is used up, as after a refusal: that may come from any time
         if header.at > at + FUTURE_SECONDS:
             raise BulkRefusedError(
                 BulkRefusal.FROM_THE_FUTURE, f"at: {header.at - at:.0f} s ahead, at most {FUTURE_SECONDS:.0f}"
             )
-        if header.at < at - self.limits.late_seconds and frame.increments:
+        if header.at < at - self.limits.late_seconds:
             raise BulkRefusedError(
                 BulkRefusal.TOO_OLD, f"at: {at - header.at:.0f} s old, at most {self.limits.late_seconds:.0f}"
             )
