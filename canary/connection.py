@@ -179,10 +179,10 @@ async def _connected(loop: asyncio.AbstractEventLoop, sock: socket.socket, ip: s
         return
     error = sock.connect_ex((ip, port))
     if error in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-        writable = loop.create_future()
-        loop.add_writer(sock, lambda: writable.done() or writable.set_result(None))
+        writable = asyncio.Event()
+        loop.add_writer(sock, writable.set)
         try:
-            await writable
+            await writable.wait()
         finally:
             loop.remove_writer(sock)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
