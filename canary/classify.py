@@ -8,7 +8,7 @@ import errno
 import zlib
 from dataclasses import dataclass
 
-from canary.probes import dynamodb
+from canary.probes import answers
 from collector.observation import Outcome, Phase
 
 DETAIL_LENGTH = 200
@@ -48,6 +48,26 @@ OUTCOMES: dict[str, Outcome] = {
     "stale_read": Outcome.WRONG_ANSWER,
     "lost_write": Outcome.WRONG_ANSWER,
     "wrong_value": Outcome.WRONG_ANSWER,
+    "resurrected_delete": Outcome.WRONG_ANSWER,
+    "duplicate": Outcome.WRONG_ANSWER,
+    "wrong_order": Outcome.WRONG_ANSWER,
+    "torn_transaction": Outcome.WRONG_ANSWER,
+    "table_not_active": Outcome.SERVER_FAULT,
+    # A canary stays far below its table's throughput: what a batch leaves undone is the service's doing.
+    "unprocessed_keys": Outcome.SERVER_FAULT,
+    # Generic checks.
+    "unexpected_status": Outcome.SERVER_FAULT,
+    "header_mismatch": Outcome.WRONG_ANSWER,
+    "json_mismatch": Outcome.WRONG_ANSWER,
+    "body_mismatch": Outcome.WRONG_ANSWER,
+    "body_too_large": Outcome.WRONG_ANSWER,
+    "answer_mismatch": Outcome.WRONG_ANSWER,
+    "dns_wrong_rcode": Outcome.WRONG_ANSWER,
+    "dns_wrong_answers": Outcome.WRONG_ANSWER,
+    "dns_too_few_answers": Outcome.WRONG_ANSWER,
+    "certificate_expires_soon": Outcome.SERVER_FAULT,
+    "check_failed": Outcome.SERVER_FAULT,
+    "check_raised": Outcome.SERVER_FAULT,
 }
 """Every reason there is, and its outcome."""
 
@@ -130,11 +150,11 @@ def answered(status: int, headers: dict[str, str], body: bytes) -> Verdict:
     if status == 200:
         return _whole(headers.get("x-amz-crc32"), body)
     if 400 <= status < 500:
-        name, message = dynamodb.error_type(body)
+        name, message = answers.error_type(body)
         reason = "throttled" if name in THROTTLES else "unexpected_4xx"
         return failed(reason, Phase.HTTP, f"{status} {name}: {message}")
     if status >= 500:
-        name, message = dynamodb.error_type(body)
+        name, message = answers.error_type(body)
         word = f"http_{status}" if status in _KNOWN_FAULTS else "http_5xx"
         return failed(word, Phase.HTTP, f"{status} {name}: {message}")
     return failed("http_unexpected", Phase.HTTP, f"status {status}")

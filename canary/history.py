@@ -1,33 +1,60 @@
-"""Write-then-read verdicts: which versions of an item a read may return (pure).
+"""Which versions of an item a read may return: write-then-read verdicts, in one zone and across zones (pure).
 
-A write that was not acknowledged is indeterminate: it may take effect at any moment until it is surely dead
-(``SETTLE_SECONDS``), even after a later one was acknowledged. Soundness first: only what cannot be right is called wrong.
+Each item has one writer. A write is *pending* from its start until it is acknowledged, or surely dead (``SETTLE_SECONDS``): until then it
+may take effect at any moment, even after a later write was acknowledged. The *floor* of a write is the lowest version that was pending when
+it began (its own when none was); what is below cannot take effect after it. The floor travels in the item, so that a host in another zone
+can judge by it as well.
 
-* strong read: not less than the newest version acknowledged before the read started (unless indeterminate), not missing
-  once one was acknowledged, and never a version that was not attempted;
-* eventual read: only what was never written is wrong.
+A *fact* is a write known to have taken effect, and since when: an acknowledgement (own items), or a read that returned it (any item). From
+a fact follows what a read that *begins later* must not return: a version below the fact's floor.
+
+* strong read: every fact binds at once;
+* eventual read: a fact binds once it is older than ``eventual_age_seconds``, the bound that the user sets.
+
+Soundness first: only what cannot be right is called wrong. Times are monotonic seconds.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from canary.probes.dynamodb import Stored
+from canary.probes.items import ItemKey, Stored, Written
 
 SETTLE_SECONDS = 60.0
 """After this long an unanswered write has surely been applied or lost: no server keeps a request so long."""
+
+EVENTUAL_AGE_SECONDS = 60.0
+_FACTS_PER_BOUND = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A write that has taken effect; known ``since``. ``settled``: nothing of an earlier boot can turn up after it."""
+
+    version: int
+    floor: int
+    boot: str
+    since: float
+    deletes: bool = False
+    settled: bool = True
 
 
 @dataclass(slots=True)
 class _Item:
     attempted: int = 0
-    acknowledged: int = 0
-    indeterminate: dict[int, float] = field(default_factory=dict)
+    pending: dict[int, tuple[float, int, bool]] = field(default_factory=dict)
+    """Version → when it began, its floor, whether it deletes."""
+    brief: bool = False
+    """Deleted now and then, by this boot or an earlier one."""
+    last_delete: int = 0
+    facts: list[Fact] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What had been acknowledged when a read started (0: nothing in this boot)."""
+    """What was known when a read began."""
 
-    acknowledged: int
+    at: float
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,68 +66,129 @@ class Wrong:
 
 
 class History:
-    """All items of one host's boot. Versions grow over boots when ``first_version`` is the boot's time in milliseconds.
+    """All items of one host's boot, and what it has read of other hosts' items.
 
-    Other times are monotonic seconds.
+    Versions grow over boots when ``first_version`` is the boot's time in milliseconds.
     """
 
-    def __init__(self, boot: str, *, first_version: int, began: float) -> None:
+    def __init__(
+        self, boot: str, *, first_version: int, began: float, eventual_age_seconds: float = EVENTUAL_AGE_SECONDS
+    ) -> None:
         self._boot = boot
         self._began = began
+        self._age = eventual_age_seconds
         self._next = first_version
-        self._items: dict[tuple[str, str], _Item] = {}
+        self._items: dict[ItemKey, _Item] = {}
 
-    def begin_write(self, pk: str, sk: str, at: float) -> int:
-        """The next version of the item, which from now on may turn up."""
+    # --- writes of our own ------------------------------------------------------------------------------------------------
+
+    def begin_write(
+        self, *keys: ItemKey, at: float, written_ms: int = 0, brief: bool = False, deletes: bool = False
+    ) -> Written:
+        """The next version of these items (several: one transaction), which from now on may turn up.
+
+        ``brief``: items that are deleted now and then; only those may be missing once they were written.
+        """
         self._next += 1
-        item = self._items.setdefault((pk, sk), _Item())
-        self._settle(item, at)
+        items = [self._items.setdefault(key, _Item(brief=brief)) for key in keys]
+        floors = [self._begin(item, at, deletes=deletes) for item in items]
+        return Written(self._next, self._boot, min(floors) if self._settled(at) else 0, written_ms)
+
+    def _begin(self, item: _Item, at: float, *, deletes: bool) -> int:
+        self._bury(item, at)
+        floor = min(item.pending, default=self._next)
         item.attempted = self._next
-        item.indeterminate[self._next] = at
-        return self._next
+        item.pending[self._next] = (at, floor, deletes)
+        if deletes:
+            item.last_delete = self._next
+        return floor
 
-    def end_write(self, pk: str, sk: str, version: int, *, acknowledged: bool) -> None:
-        """The write came back; one without acknowledgement stays indeterminate."""
-        item = self._items[(pk, sk)]
-        if acknowledged:
-            item.indeterminate.pop(version, None)
-            item.acknowledged = max(item.acknowledged, version)
+    def end_write(self, *keys: ItemKey, version: int, acknowledged: bool, at: float) -> None:
+        """The write came back; one without acknowledgement stays pending until it is surely dead."""
+        for key in keys:
+            item = self._items[key]
+            if not acknowledged or version not in item.pending:
+                continue
+            began, floor, deletes = item.pending.pop(version)
+            self._know(item, Fact(version, floor, self._boot, at, deletes, self._settled(began)))
 
-    def begin_read(self, pk: str, sk: str) -> Before:
+    def _settled(self, at: float) -> bool:
+        """Whether a write that begins at ``at`` comes after everything that earlier boots had under way."""
+        return at - self._began > SETTLE_SECONDS
+
+    @staticmethod
+    def _bury(item: _Item, at: float) -> None:
+        for version in [version for version, (began, _, _) in item.pending.items() if at - began > SETTLE_SECONDS]:
+            del item.pending[version]
+
+    def _know(self, item: _Item, fact: Fact) -> None:
+        """Keep the newest, and older ones an eighth of the bound apart: what is between them adds nothing."""
+        facts = item.facts
+        if facts and fact.version <= facts[-1].version:
+            return
+        gap = self._age / _FACTS_PER_BOUND
+        if len(facts) >= 2 and facts[-1].since - facts[-2].since < gap:
+            facts.pop()
+        facts.append(fact)
+        while len(facts) > 1 and facts[1].since + 2 * self._age < fact.since:
+            facts.pop(0)
+
+    # --- reads ------------------------------------------------------------------------------------------------------------
+
+    def begin_read(self, key: ItemKey, at: float) -> Before:
         """What this read must not fall behind."""
-        item = self._items.get((pk, sk))
-        return Before(item.acknowledged if item else 0)
+        item = self._items.get(key)
+        return Before(at, tuple(item.facts) if item else ())
 
     def end_read(
-        self, pk: str, sk: str, before: Before, got: Stored | None, *, strong: bool, at: float
+        self, key: ItemKey, before: Before, got: Stored | None, *, strong: bool, at: float, own: bool = True
     ) -> Wrong | None:
-        """None when the answer may be right."""
-        item = self._items.get((pk, sk), _Item())
-        self._settle(item, at)
-        if got is None:
-            return (
-                Wrong("lost_write", f"no item, {before.acknowledged} was acknowledged")
-                if self._lost(before, strong)
-                else None
+        """None when the answer may be right. ``own``: the item is written by this host, not by another zone's."""
+        item = self._items.get(key)
+        if own and got is not None and got.boot == self._boot and got.version > (item.attempted if item else 0):
+            return Wrong("wrong_value", f"version {got.version} was never written, the last is {_last(item)}")
+        binding = [f for f in before.facts if strong or f.since + self._age < before.at]
+        wrong = self._missing(item, binding, before, strong=strong) if got is None else _old(got, binding, before)
+        if wrong is None and got is not None and not own:
+            self._know(
+                self._items.setdefault(key, _Item()),
+                Fact(got.version, got.floor, got.boot, at, settled=got.floor > 0),
             )
-        if got.boot == self._boot and got.version > item.attempted:
-            return Wrong("wrong_value", f"version {got.version} was never written, the last is {item.attempted}")
-        if not strong or got.version >= before.acknowledged or self._may_be_late(item, got, at):
+        return wrong
+
+    def _missing(self, item: _Item | None, binding: list[Fact], before: Before, *, strong: bool) -> Wrong | None:
+        """No item is right when nothing is known to be there, or a delete may be the last word."""
+        if item is None or not binding:
             return None
-        return Wrong("stale_read", f"version {got.version}, {before.acknowledged} was acknowledged before")
+        newest = binding[-1]
+        if newest.deletes or item.last_delete >= newest.floor > 0 or (item.brief and not newest.settled):
+            return None
+        reason = "lost_write" if strong else "stale_read"
+        return Wrong(reason, f"no item, {newest.version} was there {_ago(newest, before)} ms before")
 
-    @staticmethod
-    def _lost(before: Before, strong: bool) -> bool:
-        return strong and before.acknowledged > 0
 
-    def _may_be_late(self, item: _Item, got: Stored, at: float) -> bool:
-        """An unanswered write of ours, or one that an earlier boot had under way when it ended."""
-        if got.boot == self._boot:
-            return got.version in item.indeterminate
-        return at - self._began < SETTLE_SECONDS
+def _last(item: _Item | None) -> int:
+    return item.attempted if item else 0
 
-    @staticmethod
-    def _settle(item: _Item, at: float) -> None:
-        dead = [version for version, since in item.indeterminate.items() if at - since > SETTLE_SECONDS]
-        for version in dead:
-            del item.indeterminate[version]
+
+def _ago(fact: Fact, before: Before) -> int:
+    return round((before.at - fact.since) * 1000)
+
+
+def _old(got: Stored, binding: list[Fact], before: Before) -> Wrong | None:
+    newer = list(_above(got, binding))
+    if not newer:
+        return None
+    first, last = newer[0], newer[-1]
+    if last.deletes:
+        return Wrong(
+            "resurrected_delete", f"version {got.version}, deleted by {last.version} {_ago(last, before)} ms ago"
+        )
+    return Wrong(
+        "stale_read", f"stale by {_ago(first, before)} ms: version {got.version}, {last.version} was there before"
+    )
+
+
+def _above(got: Stored, binding: list[Fact]) -> Iterator[Fact]:
+    """The facts that rule this version out; the numbers of another boot say nothing until that boot's writes are dead."""
+    return (f for f in binding if got.version < f.floor and (f.settled or got.boot == f.boot))

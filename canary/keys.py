@@ -12,7 +12,7 @@ from canary.config import CanaryConfig
 from canary.plan import Key, candidate_key, goes_on
 from canary.probes import dynamodb
 from canary.signature import Signer
-from collector.observation import Connection, OperationClass
+from collector.observation import Connection
 
 logger = logging.getLogger("canary")
 
@@ -20,6 +20,7 @@ RETRY_SECONDS = 0.5
 COMPLAIN_SECONDS = 5.0
 RELEARN_GAP_SECONDS = 10.0
 INCOMPLETE_GAP_SECONDS = 60.0
+SEARCH_GAP_SECONDS = 600.0
 
 
 class KeyBook:
@@ -32,6 +33,7 @@ class KeyBook:
         self._clock = clock
         self._turn = 0
         self._contradicted = asyncio.Event()
+        self._split = False
         self._known: dict[str, str | None] = {}
         self.keys: tuple[Key, ...] = ()
         self.planned = asyncio.Event()
@@ -39,6 +41,7 @@ class KeyBook:
     def heard(self, pk: str, partition: str | None) -> None:
         """An answer said where ``pk`` lies."""
         if partition is not None and self._known.get(pk, partition) != partition:
+            self._split = True
             self._contradicted.set()
 
     async def run(self) -> None:
@@ -47,12 +50,19 @@ class KeyBook:
             self._contradicted.clear()
             self._adopt(await self._learn())
             await asyncio.sleep(RELEARN_GAP_SECONDS)
-            missing = self.keys[0].partition is not None and len(self.keys) < self._config.partitions
+            missing = self._named and len(self.keys) < self._config.partitions and not self._split
             try:
-                async with asyncio.timeout(INCOMPLETE_GAP_SECONDS if missing else None):
+                async with asyncio.timeout(INCOMPLETE_GAP_SECONDS if missing else SEARCH_GAP_SECONDS):
                     await self._contradicted.wait()
             except TimeoutError:
-                logger.info("%d of %d partitions have a key; looking again", len(self.keys), self._config.partitions)
+                # A split whose halves leave our key under the old name contradicts nothing: it must be looked for.
+                self._split = self._named
+                logger.debug("%d partitions have a key; looking again", len(self.keys))
+
+    @property
+    def _named(self) -> bool:
+        """The target says in which partition a key lies."""
+        return self.keys[0].partition is not None
 
     def _adopt(self, keys: tuple[Key, ...]) -> None:
         if keys != self.keys:
@@ -64,7 +74,8 @@ class KeyBook:
     async def _learn(self) -> tuple[Key, ...]:
         found: dict[str, Key] = {}
         number = fruitless = 0
-        while goes_on(len(found), fruitless=fruitless, wanted=self._config.partitions):
+        wanted = None if self._split else self._config.partitions
+        while goes_on(len(found), fruitless=fruitless, wanted=wanted):
             pk = candidate_key(number)
             partition = await self._partition_of(pk)
             if partition is None:
@@ -90,7 +101,7 @@ class KeyBook:
     async def _ask(self, pk: str) -> tuple[str | None, dict[str, str]]:
         endpoint = self._config.endpoints[self._turn % len(self._config.endpoints)]
         asker = self._askers[self._turn // len(self._config.endpoints) % len(self._askers)]
-        asked = dynamodb.question(OperationClass.EVENTUAL_READ, self._config.table, pk, "learn", version=0, boot="")
+        asked = dynamodb.get(self._config.table, (pk, "learn"), strong=False)
         trace = await asker.attempt(
             Errand(
                 endpoint,

@@ -32,6 +32,16 @@ class Metrics:
         self._unobserved = Counter(
             "canary_unobserved_probes", "Intended probes that say nothing", ("reason",), registry=registry
         )
+        self._calls = Counter(
+            "canary_sdk_calls",
+            "Calls of the stream that retries as an SDK does, by outcome of the whole call",
+            ("endpoint", "operation", "outcome"),
+            registry=registry,
+        )
+        self.partitions = Gauge("canary_partitions_covered", "Partitions that have a key", registry=registry)
+        self.quarantined = Gauge(
+            "canary_quarantined_places", "Cells and keys that are asked more often", ("host",), registry=registry
+        )
         self.queue = Gauge("canary_queue_length", "Batches not yet acknowledged", ("host",), registry=registry)
         self.recused = Gauge("canary_recused", "1 while the host does not believe itself", ("host",), registry=registry)
         self.loop_lag = Gauge("canary_loop_lag_seconds", "Longest stall of the last second", registry=registry)
@@ -51,6 +61,10 @@ class Metrics:
             if timed is None:
                 timed = self._timed[cell] = self._duration.labels(cell.endpoint, cell.operation, cell.connection)
             timed.observe(total_seconds)
+
+    def call(self, cell: Cell, outcome: Outcome) -> None:
+        """One call of the SDK-like stream ended."""
+        self._calls.labels(cell.endpoint, cell.operation, outcome).inc()
 
     def started(self, lateness_seconds: float) -> None:
         """One attempt began."""

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from canary.admin import Admin
 from canary.attempt import Asker, tls_context
+from canary.checks import Checks
 from canary.clock import Clock
 from canary.config import CanaryConfig
 from canary.faults import Component, Fault
@@ -18,16 +19,21 @@ from canary.history import History
 from canary.keys import KeyBook
 from canary.metrics import Metrics
 from canary.network import Network
+from canary.parts import Parts
 from canary.path import Map
 from canary.plan import Host, hosts
 from canary.pool import Pool
-from canary.reporter import CollectorClient, Reporter
+from canary.quarantine import Quarantine
+from canary.questions import Questions
+from canary.recorder import Recorder
+from canary.reporter import Reporter
 from canary.resolver import Resolver
+from canary.sdk_stream import SdkStream
 from canary.selfcheck import LagTicker, SelfCheckRunner, serve_loopback
 from canary.signature import Signer
-from canary.spool import Spool
 from canary.tally import Tally
-from canary.worker import Parts, Worker
+from canary.transport.choice import Way, way_of
+from canary.worker import Worker
 
 logger = logging.getLogger("canary")
 
@@ -50,9 +56,10 @@ class _Outfit:
     resolver: Resolver
     pool: Pool
     asker: Asker
+    checks: Checks
     clock: Clock
     tally: Tally
-    spool: Spool
+    way: Way
     boot: str
 
 
@@ -60,9 +67,9 @@ class _Process:
     """Everything of one zone, wired up."""
 
     def __init__(self, config: CanaryConfig, zone: str, loopback: tuple[asyncio.Server, int]) -> None:
-        if not config.endpoints:
-            raise ValueError("canary.endpoints is empty: name at least one endpoint to ask")
-        if not config.collectors:
+        if not config.endpoints and not config.checks:
+            raise ValueError("canary.endpoints and canary.checks are empty: name something to ask")
+        if not config.collectors and config.jetstream is None:
             raise ValueError("canary.collectors is empty: name at least one collector to report to")
         self._config = config
         self._zone = zone
@@ -75,7 +82,8 @@ class _Process:
         self._signer = Signer(config.access_key_id, _secret(config.secret_access_key_file) or "", config.signing_region)
         self._outfits = [self._outfit(host) for host in self._everyone if host.zone == zone]
         clock = Clock()
-        self._keys = KeyBook(config, [outfit.asker for outfit in self._outfits], self._signer, clock)
+        askers = [outfit.asker for outfit in self._outfits]
+        self._keys = KeyBook(config, askers, self._signer, clock) if config.endpoints else None
         self._workers = [self._parts(outfit) for outfit in self._outfits]
 
     @classmethod
@@ -97,19 +105,21 @@ class _Process:
             resolver,
             pool,
             Asker(resolver, network, pool, tls),
+            Checks(config.checks, host, network, resolver),
             Clock(lambda: network.skew_seconds),
             Tally(),
-            Spool(host.name, host.zone, boot),
+            way_of(config, host, boot, _secret(config.collector_token_file)),
             boot,
         )
 
-    def _parts(self, outfit: _Outfit) -> Parts:
+    def _witness(self, outfit: _Outfit) -> tuple[Reporter, SelfCheckRunner]:
+        """The host's reporter and its look at itself, each of which needs the other."""
         config, host = self._config, outfit.host
         selfcheck: SelfCheckRunner
         reporter = Reporter(
             outfit.tally,
-            outfit.spool,
-            [CollectorClient(url, _secret(config.collector_token_file)) for url in config.collectors],
+            outfit.way.spool,
+            outfit.way.transports,
             outfit.clock,
             lambda: selfcheck.health(),  # noqa: PLW0108 - the self-check is made after its reporter
         )
@@ -127,22 +137,41 @@ class _Process:
             },
             on_change=reporter.hurry,
         )
+        return reporter, selfcheck
+
+    def _parts(self, outfit: _Outfit) -> Parts:
+        config, host = self._config, outfit.host
+        reporter, selfcheck = self._witness(outfit)
+        history = History(
+            outfit.boot,
+            first_version=int(time.time() * 1000),
+            began=time.monotonic(),
+            eventual_age_seconds=config.eventual_age_seconds,
+        )
         return Parts(
             config=config,
             host=host,
-            boot=outfit.boot,
             host_count=len(self._everyone),
             asker=outfit.asker,
             pool=outfit.pool,
             clock=outfit.clock,
             signer=self._signer,
             keys=self._keys,
-            paths=self._paths,
-            history=History(outfit.boot, first_version=int(time.time() * 1000), began=time.monotonic()),
-            tally=outfit.tally,
+            questions=Questions(config.table, host, self._everyone, history),
+            checks=outfit.checks,
+            recorder=Recorder(
+                host,
+                clock=outfit.clock,
+                paths=self._paths,
+                tally=outfit.tally,
+                ticker=self._ticker,
+                metrics=self._metrics,
+                selfcheck=selfcheck,
+                hurry=reporter.hurry,
+            ),
+            quarantine=Quarantine(config.extra_probes_per_second),
             reporter=reporter,
             selfcheck=selfcheck,
-            ticker=self._ticker,
             metrics=self._metrics,
         )
 
@@ -158,23 +187,34 @@ class _Process:
             logger.info(
                 "%s listens on %s:%d", self._zone, self._config.admin_host, self._config.admin_ports[self._zone]
             )
-            group.create_task(self._keys.run())
+            if self._keys is not None:
+                group.create_task(self._keys.run())
+            group.create_task(SdkStream(self._workers[0]).run())
             for parts in self._workers:
                 group.create_task(parts.selfcheck.run())
                 group.create_task(parts.reporter.run())
                 group.create_task(Worker(parts).run())
+            group.create_task(self._tell_absence())
             group.create_task(self._gauge())
             group.create_task(self._announce(ready))
 
     def _missing(self) -> str | None:
         """Why the process is not ready yet."""
-        if not self._keys.planned.is_set():
+        if self._keys is not None and not self._keys.planned.is_set():
             return "no keys planned: the target does not answer yet"
         silent = [parts.host.name for parts in self._workers if not parts.reporter.acknowledged.is_set()]
         return f"no batch acknowledged yet of {', '.join(silent)}" if silent else None
 
+    async def _tell_absence(self) -> None:
+        """When asking begins: what earlier lives have not told, and nobody has asked since."""
+        if self._keys is not None:
+            await self._keys.planned.wait()
+        for outfit in self._outfits:
+            outfit.way.tell_absence(self._config, outfit.host, len(self._everyone), outfit.clock.wall())
+
     async def _announce(self, ready: asyncio.Event) -> None:
-        await self._keys.planned.wait()
+        if self._keys is not None:
+            await self._keys.planned.wait()
         for parts in self._workers:
             await parts.reporter.acknowledged.wait()
         logger.info("%s is ready", self._zone)
@@ -184,8 +224,10 @@ class _Process:
         """Keep the gauges fresh."""
         while True:
             for parts, outfit in zip(self._workers, self._outfits, strict=True):
-                self._metrics.queue.labels(parts.host.name).set(len(outfit.spool))
+                self._metrics.queue.labels(parts.host.name).set(len(outfit.way.spool))
+                self._metrics.quarantined.labels(parts.host.name).set(len(parts.quarantine))
                 self._metrics.recused.labels(parts.host.name).set(parts.selfcheck.recused)
+            self._metrics.partitions.set(len(self._keys.keys) if self._keys else 0)
             self._metrics.loop_lag.set(self._ticker.worst_ms("metrics") / 1000)
             await asyncio.sleep(1.0)
 
@@ -194,6 +236,7 @@ class _Process:
         self._loopback.close()
         for outfit in self._outfits:
             outfit.pool.close()
+            outfit.checks.close()
             outfit.resolver.close()
 
 

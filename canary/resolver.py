@@ -11,6 +11,9 @@ from canary.classify import rcode_reason
 from canary.config import EndpointConfig
 from canary.trace import AttemptFailed
 
+TRUNCATED = 0x02
+"""The TC bit in the third byte of a message."""
+
 Places = tuple[tuple[str, int], ...]
 """IP addresses and ports, sorted."""
 
@@ -21,6 +24,8 @@ class Resolver(asyncio.DatagramProtocol):
     def __init__(self, server: str | None) -> None:
         host, _, port = (server or "").rpartition(":")
         self._server = (host.strip("[]"), int(port)) if server else None
+        self.server = server
+        """``IP:port``, None: the machine's own way."""
         self._transport: asyncio.DatagramTransport | None = None
         self._waiting: dict[int, tuple[bytes, asyncio.Future[bytes]]] = {}
 
@@ -57,6 +62,11 @@ class Resolver(asyncio.DatagramProtocol):
         if reason is not None:
             raise AttemptFailed(reason, f"rcode {answer.rcode} for {name} {kind}")
         return answer
+
+    async def exchange(self, name: str, kind: str) -> bytes:
+        """The whole answer to any question, over TCP when it is cut over UDP; raises :class:`AttemptFailed` or OSError."""
+        wire = await self._exchange(name, kind)
+        return await self._exchange_tcp(name, kind) if wire[2] & TRUNCATED else wire
 
     async def _exchange(self, name: str, kind: str) -> bytes:
         loop = asyncio.get_running_loop()

@@ -1,118 +1,80 @@
-"""One host: starts each probe at its intended time, judges what came back, tells the reporter (shell)."""
+"""The open loop of one host: starts each probe at its intended time, and asks what has just failed more often (shell)."""
 
 import asyncio
+import itertools
 import logging
-from dataclasses import dataclass
 from time import monotonic
 
-from canary.attempt import Asker, Errand
-from canary.classify import SUCCESS, TIMEOUT_REASONS, Verdict, answered, failed
-from canary.clock import Clock
-from canary.config import CanaryConfig, EndpointConfig
-from canary.history import Before, History
+from canary.attempt import Errand
+from canary.classify import SUCCESS, Verdict, answered, failed
+from canary.config import EndpointConfig
 from canary.keys import KeyBook
-from canary.metrics import Metrics
-from canary.path import Map, Path
-from canary.plan import Cell, Host, Key, address_index, cells, key_index, phases, sort_key
-from canary.pool import Pool
+from canary.parts import Parts
+from canary.plan import Group, Key, address_index, groups, phases
 from canary.probes import dynamodb
-from canary.reporter import Reporter
+from canary.quarantine import Place
+from canary.questions import KEYED, Asked, Turn, judged
+from canary.recorder import Seen
 from canary.schedule import Missed, Schedule, Tick
-from canary.selfcheck import LagTicker, SelfCheckRunner
-from canary.signature import Signer
-from canary.tally import Tally
 from canary.trace import AttemptFailed, Trace
-from collector.observation import Observation, OperationClass, Outcome, Phase, Vantage
-from collector.series import Series
+from collector.observation import OperationClass, Phase
 
 logger = logging.getLogger("canary")
 
 REFRESH_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a worker works with; all of one host but the keys, the map, the ticker and the metrics, which hosts share."""
-
-    config: CanaryConfig
-    host: Host
-    boot: str
-    host_count: int
-    asker: Asker
-    pool: Pool
-    clock: Clock
-    signer: Signer
-    keys: KeyBook
-    paths: Map
-    history: History
-    tally: Tally
-    reporter: Reporter
-    selfcheck: SelfCheckRunner
-    ticker: LagTicker
-    metrics: Metrics
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One probe under way."""
-
-    tick: Tick
-    key: Key
-    sk: str
-    version: int
-    before: Before
-    started: float
-
-
-def _round(milliseconds: float) -> float:
-    """To the microsecond: more is noise on the wire."""
-    return round(milliseconds, 3)
-
-
-def _optional(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else _round(milliseconds)
+QUARANTINE_LOOK_SECONDS = 0.25
 
 
 class Worker:
-    """The open loop of one host."""
+    """One host at work."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._endpoints = {endpoint.name: endpoint for endpoint in parts.config.endpoints}
+        self._checks = {check.name: check for check in parts.config.checks}
+        self._ill = asyncio.Event()
+        self._extra_number = itertools.count()
 
     async def run(self) -> None:
-        """Until cancelled; probes under way end with it."""
-        await self._parts.keys.planned.wait()
+        """Until cancelled; probes under way end with it. Checks start at once, the store's cells when there are keys."""
+        plan = groups(self._parts.config)
+        store = _only(plan, checks=False)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._refresh())
-            await self._ask_on_time(group)
+            group.create_task(self._ask_on_time(group, _only(plan, checks=True)))
+            if self._parts.keys is not None:
+                await self._parts.keys.planned.wait()
+                group.create_task(self._refresh())
+                group.create_task(self._ask_again(group))
+                group.create_task(self._ask_on_time(group, store))
 
-    async def _ask_on_time(self, group: asyncio.TaskGroup) -> None:
-        schedule = self._schedule(monotonic())
-        while True:
-            step = schedule.step(monotonic())
-            for tick in step.ticks:
-                group.create_task(self._probe(tick))
-            for missed in step.missed:
-                self._missed(missed)
+    async def _ask_on_time(self, group: asyncio.TaskGroup, plan: tuple[Group, ...]) -> None:
+        schedules = [self._schedule(each, monotonic()) for each in plan]
+        while schedules:
+            now = monotonic()
+            for schedule in schedules:
+                if schedule.next_at <= now:
+                    step = schedule.step(now)
+                    for tick in step.ticks:
+                        group.create_task(self._probe(tick))
+                    for missed in step.missed:
+                        self._missed(missed)
             # uvloop's timers round to milliseconds: half of one more, or it wakes early and looks again and again.
-            await asyncio.sleep(max(0.0, schedule.next_at - monotonic()) + 0.0005)
+            next_at = min(schedule.next_at for schedule in schedules)
+            await asyncio.sleep(max(0.0, next_at - monotonic()) + 0.0005)
 
-    def _schedule(self, now: float) -> Schedule:
+    def _schedule(self, group: Group, now: float) -> Schedule:
         parts = self._parts
-        mine = cells(parts.config)
         return Schedule(
-            mine,
-            phases(len(mine), parts.host_count, parts.host.rank),
-            cadence_seconds=parts.config.cadence_seconds,
+            group.cells,
+            phases(len(group.cells), parts.host_count, parts.host.rank),
+            cadence_seconds=group.cadence_seconds,
             patience_seconds=parts.config.deadline_seconds,
             origin=now - parts.clock.wall(now),
             start=now,
         )
 
     def _missed(self, missed: Missed) -> None:
-        self._parts.tally.unobserved(missed.cell, self._parts.clock.wall(missed.intended), "late", missed.count)
-        self._parts.metrics.unobserved("late", missed.count)
+        self._parts.recorder.unobserved(missed.cell, missed.intended, "late", missed.count)
 
     async def _refresh(self) -> None:
         """Look up the addresses for pooled probes now and then; a name service that is down changes nothing."""
@@ -130,122 +92,103 @@ class Worker:
             return
         self._parts.pool.learn(endpoint.name, places)
 
-    async def _probe(self, tick: Tick) -> None:
+    async def _ask_again(self, group: asyncio.TaskGroup) -> None:
+        """The quarantine's extra probes; asleep while nothing has failed."""
+        pool, keys = self._parts.quarantine, self._parts.keys
+        while keys is not None:
+            if not len(pool):
+                self._ill.clear()
+                await self._ill.wait()
+            pool.keep(frozenset(keys.keys))
+            now = monotonic()
+            for place in pool.due(now):
+                tick = Tick(place.cell, next(self._extra_number), now)
+                group.create_task(self._probe(tick, place))
+            await asyncio.sleep(QUARANTINE_LOOK_SECONDS)
+
+    async def _probe(self, tick: Tick, place: Place | None = None) -> None:
         try:
-            asked = self._prepare(tick, monotonic())
-            trace = await self._parts.asker.attempt(self._errand(asked))
-            self._conclude(asked, trace)
+            if tick.cell.operation is OperationClass.CHECK:
+                await self._check(tick)
+            elif self._parts.keys is not None:
+                await self._ask(tick, self._parts.keys, place)
         except Exception:
             logger.exception("probe of %s failed by our own fault", tick.cell)
-            self._unobserved(tick, "canary_fault")
+            self._parts.recorder.unobserved(tick.cell, tick.intended, "canary_fault")
+            if place is not None:
+                self._parts.quarantine.gave_up(place)
 
-    def _prepare(self, tick: Tick, now: float) -> _Asked:
-        parts, cell = self._parts, tick.cell
-        keys = parts.keys.keys
-        key = keys[key_index(tick.number, cell.index, parts.host.rank, len(keys))]
-        sk = sort_key(parts.host.name, cell)
-        writes = cell.operation is OperationClass.WRITE
-        version = parts.history.begin_write(key.pk, sk, now) if writes else 0
-        parts.metrics.started(max(0.0, now - tick.intended))
-        return _Asked(tick, key, sk, version, parts.history.begin_read(key.pk, sk), now)
-
-    def _errand(self, asked: _Asked) -> Errand:
-        parts, tick = self._parts, asked.tick
-        cell = tick.cell
-        question = dynamodb.question(
-            cell.operation, parts.config.table, asked.key.pk, asked.sk, version=asked.version, boot=parts.boot
+    async def _check(self, tick: Tick) -> None:
+        parts, check = self._parts, self._checks[tick.cell.endpoint]
+        started = parts.recorder.started(tick.intended)
+        deadline = tick.intended + (check.deadline_seconds or parts.config.deadline_seconds)
+        trace, verdict = await parts.checks.run(check, tick.number, deadline)
+        service = check.service or check.name
+        seen = Seen(
+            cell=tick.cell, table=service, intended=tick.intended, started=started, trace=trace, verdict=verdict
         )
+        parts.recorder.record(seen)
+
+    async def _ask(self, tick: Tick, book: KeyBook, place: Place | None) -> None:
+        parts = self._parts
+        started = parts.recorder.started(tick.intended)
+        turn = Turn(tick.number, book.keys, started, int(parts.clock.wall() * 1000), place.key if place else None)
+        asked = parts.questions.ask(tick.cell, turn)
+        trace = await parts.asker.attempt(self._errand(tick, asked, len(book.keys)))
+        verdict = verdict_of(asked, trace)
+        asked.ended(verdict is SUCCESS, trace.ended)
+        seen = Seen(
+            cell=tick.cell,
+            table=parts.config.table,
+            intended=tick.intended,
+            started=started,
+            trace=trace,
+            verdict=verdict,
+            partition=asked.key.partition,
+            one_partition=asked.one_partition,
+        )
+        believed = parts.recorder.record(seen)
+        if asked.one_partition:
+            book.heard(asked.key.pk, trace.headers.get("x-partition"))
+        self._quarantine(tick, asked.key, verdict, believed=believed)
+
+    def _errand(self, tick: Tick, asked: Asked, keys: int) -> Errand:
+        parts, cell = self._parts, tick.cell
         return Errand(
             self._endpoints[cell.endpoint],
             cell.connection,
-            address_index(tick.number, cell.index, parts.host.rank, len(parts.keys.keys)),
-            lambda host: dynamodb.request(question, host, parts.signer, parts.clock.wall()),
+            address_index(tick.number, cell.index, parts.host.rank, keys),
+            lambda host: dynamodb.request(asked.question, host, parts.signer, parts.clock.wall()),
             tick.intended + parts.config.deadline_seconds,
         )
 
-    def _conclude(self, asked: _Asked, trace: Trace) -> None:
-        parts, tick = self._parts, asked.tick
-        verdict = trace.verdict or self._judge(asked, trace)
-        if asked.version:
-            good = verdict.outcome is Outcome.SUCCESS
-            parts.history.end_write(asked.key.pk, asked.sk, asked.version, acknowledged=good)
-        if verdict.reason in TIMEOUT_REASONS and parts.ticker.spoiled(tick.intended, trace.ended):
-            self._unobserved(tick, "host_lag")
+    def _quarantine(self, tick: Tick, key: Key, verdict: Verdict, *, believed: bool) -> None:
+        if tick.cell.operation not in KEYED:
             return
-        path = parts.paths.path(trace.address, trace.headers, asked.key.partition)
-        parts.keys.heard(asked.key.pk, path.partition)
-        total_ms = (trace.ended - tick.intended) * 1000
-        parts.metrics.attempt(tick.cell, verdict.outcome, total_ms / 1000)
-        at = parts.clock.wall(tick.intended)
-        if verdict.outcome is Outcome.SUCCESS:
-            parts.tally.success(self._series(tick.cell, path), at, total_ms)
+        place, pool = Place(tick.cell, key), self._parts.quarantine
+        if not believed:
+            pool.gave_up(place)
             return
-        parts.tally.failure(self._series(tick.cell, path), self._observation(asked, trace, verdict, path, at))
-        parts.reporter.hurry()
-        if verdict.outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT):
-            parts.selfcheck.doubt()
+        pool.answered(place, bad=verdict.outcome.is_bad, at=monotonic())
+        if verdict.outcome.is_bad:
+            self._ill.set()
 
-    def _judge(self, asked: _Asked, trace: Trace) -> Verdict:
-        """What an answer says: first the status, then the checksum, then the content."""
-        verdict = answered(trace.status or 0, trace.headers, trace.body)
-        if verdict is not SUCCESS:
-            return verdict
-        operation = asked.tick.cell.operation
-        try:
-            if operation is OperationClass.WRITE:
-                dynamodb.confirm(trace.body)
-                return SUCCESS
-            got = dynamodb.stored(trace.body, asked.key.pk, asked.sk)
-        except dynamodb.BadItem as error:
-            return failed("wrong_value", Phase.SEMANTIC, str(error))
-        strong = operation is OperationClass.STRONG_READ
-        wrong = self._parts.history.end_read(asked.key.pk, asked.sk, asked.before, got, strong=strong, at=trace.ended)
-        return SUCCESS if wrong is None else failed(wrong.reason, Phase.SEMANTIC, wrong.detail)
 
-    def _unobserved(self, tick: Tick, reason: str) -> None:
-        self._parts.tally.unobserved(tick.cell, self._parts.clock.wall(tick.intended), reason)
-        self._parts.metrics.unobserved(reason, 1)
+def verdict_of(asked: Asked, trace: Trace) -> Verdict:
+    """What came of an attempt: first the way there, then the status, then the checksum, then the content."""
+    if trace.verdict is not None:
+        return trace.verdict
+    verdict = answered(trace.status or 0, trace.headers, trace.body)
+    if verdict is not SUCCESS:
+        return verdict
+    wrong = judged(asked, trace.body, trace.ended)
+    return SUCCESS if wrong is None else failed(wrong.reason, Phase.SEMANTIC, wrong.detail)
 
-    def _series(self, cell: Cell, path: Path) -> Series:
-        return Series(
-            vantage=Vantage.CANARY,
-            host=self._parts.host.name,
-            zone=self._parts.host.zone,
-            operation=cell.operation,
-            table=self._parts.config.table,
-            endpoint=cell.endpoint,
-            connection=cell.connection,
-            partition=path.partition,
-            router=path.router,
-            router_zone=path.router_zone,
-            node=path.node,
-            node_zone=path.node_zone,
-        )
 
-    def _observation(self, asked: _Asked, trace: Trace, verdict: Verdict, path: Path, at: float) -> Observation:
-        tick = asked.tick
-        return Observation(
-            at=at,
-            endpoint=tick.cell.endpoint,
-            connection=tick.cell.connection,
-            operation=tick.cell.operation,
-            table=self._parts.config.table,
-            outcome=verdict.outcome,
-            reason=verdict.reason,
-            partition=path.partition,
-            phase=verdict.phase,
-            address=trace.address,
-            router=path.router,
-            router_zone=path.router_zone,
-            node=path.node,
-            node_zone=path.node_zone,
-            status=trace.status,
-            request_id=trace.headers.get("x-amzn-requestid"),
-            detail=verdict.detail,
-            lateness_ms=_round(max(0.0, asked.started - tick.intended) * 1000),
-            dns_ms=_optional(trace.dns_ms),
-            tcp_ms=_optional(trace.tcp_ms),
-            tls_ms=_optional(trace.tls_ms),
-            http_ms=_optional(trace.http_ms),
-            total_ms=_round((trace.ended - tick.intended) * 1000),
-        )
+def _only(plan: tuple[Group, ...], *, checks: bool) -> tuple[Group, ...]:
+    """The groups' cells that are checks, or those that are not."""
+    kept = (
+        Group(g.cadence_seconds, tuple(c for c in g.cells if (c.operation is OperationClass.CHECK) is checks))
+        for g in plan
+    )
+    return tuple(group for group in kept if group.cells)

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from canary.config import EndpointConfig, PathHop
+from canary.plan import quick_cells
 from cfa.config import Destination
 from cluster.config import ClusterConfig, Credential
 from cluster.topology import Topology
@@ -51,7 +52,7 @@ def resolve(config: Config, topology: Topology, state_dir: Path) -> Config:
         {"data_dir": state_dir / "collector", "token_file": secrets / "collector_token", "scrape": _scrape(topology)},
     )
     collector = collector.model_copy(update={"customers": _customers(config, topology)})
-    cells = len(canary.zones) * len(canary.endpoints) * len(canary.operations) * len(canary.connections)
+    cells = len(canary.zones) * quick_cells(canary)
     cfa = _fill(
         config.cfa,
         {
@@ -110,6 +111,7 @@ def _canary_values(config: Config, topology: Topology, state_dir: Path) -> dict[
         "secret_access_key_file": secrets / "store_key",
         "collectors": (f"http://{config.collector.host}:{config.collector.port}",),
         "collector_token_file": secrets / "collector_token",
+        "spool": _fill(config.canary.spool, {"dir": state_dir / "canary"}),
         "admin_ports": {zone: 8091 + index for index, zone in enumerate(cluster.zones)},
         "admin_token_file": secrets / "admin_token",
     }

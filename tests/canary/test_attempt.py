@@ -20,7 +20,7 @@ from canary.probes import dynamodb
 from canary.resolver import Resolver
 from canary.signature import Signer
 from canary.trace import Trace
-from collector.observation import Connection, OperationClass, Phase
+from collector.observation import Connection, Phase
 from tests.canary.world import ADDRESSES, HOST, FakeDns, FakeStore, certificate, config, dns_server, store_server
 
 ME = Component("az1-canary-1", "az1", "canary")
@@ -43,7 +43,7 @@ class Bench:
 
     async def ask(self, connection: Connection = Connection.FRESH, turn: int = 0, seconds: float = 2.0) -> Trace:
         """One attempt at a strong read."""
-        question = dynamodb.question(OperationClass.STRONG_READ, "canary", "canary-1", "sk", version=0, boot="")
+        question = dynamodb.get("canary", ("canary-1", "sk"), strong=True)
         signer = Signer("k", "s", "local")
         build = lambda host: dynamodb.request(question, host, signer, time.time())  # noqa: E731
         return await self.asker.attempt(Errand(self.endpoint, connection, turn, build, time.monotonic() + seconds))

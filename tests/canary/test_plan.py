@@ -7,8 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.config import CanaryConfig, EndpointConfig
-from canary.plan import address_index, cells, goes_on, hosts, key_index, slots, sort_key
+from canary.plan import (
+    SINGLE,
+    Cell,
+    Subject,
+    address_index,
+    cells,
+    goes_on,
+    groups,
+    hosts,
+    is_second_turn,
+    item_prefix,
+    key_index,
+    peer,
+    quick_cells,
+    slots,
+    subject,
+)
+from canary.probes.config import HttpCheck
 from canary.schedule import Schedule, Tick
+from collector.observation import OperationClass
 
 SIZES = {"cell_count": st.integers(1, 40), "host_count": st.integers(1, 12)}
 
@@ -51,24 +69,71 @@ def settings() -> CanaryConfig:
     return CanaryConfig(endpoints=tuple(EndpointConfig(name=n, host=f"{n}.test") for n in ("a", "b", "c", "d")))
 
 
+def quick() -> tuple[Cell, ...]:
+    return groups(settings())[0].cells
+
+
 def test_hosts_and_cells_are_named_after_the_configuration() -> None:
-    """Two hosts in each of three zones; every endpoint × operation × connection once; read twins share the sort key."""
+    """Two hosts in each of three zones; every endpoint × operation × connection once; read twins share the items."""
     config = settings()
     assert [h.name for h in hosts(config)][:4] == ["az1-canary-1", "az2-canary-1", "az3-canary-1", "az1-canary-2"]
     mine = cells(config)
-    assert len({(c.endpoint, c.operation, c.connection) for c in mine}) == len(mine) == 24
-    assert len({sort_key("az1-canary-1", cell) for cell in mine}) == 4 * 2
+    assert len({(c.endpoint, c.operation, c.connection) for c in mine}) == len(mine) == 4 * 2 * len(config.operations)
+    assert len({item_prefix("az1-canary-1", c.endpoint, c.connection) for c in mine}) == 4 * 2
+
+
+def test_cells_are_grouped_by_their_cadence_and_none_is_lost() -> None:
+    """The three single-item operations at the common cadence, the others and each check at their own."""
+    check = HttpCheck(kind="http", name="shop", url="http://shop.test/", cadence_seconds=7.0)
+    config = CanaryConfig(endpoints=settings().endpoints, checks=(check,))
+    plan = groups(config)
+    assert [group.cadence_seconds for group in plan] == [2.0, 7.0, 20.0, 30.0]
+    assert sorted(cell.index for group in plan for cell in group.cells) == list(range(len(cells(config))))
+    assert {cell.operation for cell in plan[0].cells} == SINGLE
+    assert quick_cells(config) == 4 * 3 * 2
+
+
+@given(rank=st.integers(0, 5), keys=st.integers(1, 12))
+def test_reads_meet_own_brief_and_every_other_zones_items_with_every_key(rank: int, keys: int) -> None:
+    """Over some rounds each key is asked in every role, and each host of another zone is read."""
+    everyone = hosts(settings())
+    me = everyone[rank]
+    seen: dict[tuple[int, Subject], set[str]] = {}
+    for tick in range(keys * 4 * 8):
+        about = subject(OperationClass.STRONG_READ, tick, keys)
+        other = peer(everyone, me, tick, keys)
+        assert other is not None
+        assert other.zone != me.zone
+        seen.setdefault((key_index(tick, 0, rank, keys), about), set()).add(other.name)
+    assert set(seen) == {(key, about) for key in range(keys) for about in Subject}
+    assert all(len(names) == 4 for (_, about), names in seen.items() if about is Subject.PEER)
+
+
+@given(keys=st.integers(1, 12))
+def test_writers_put_and_delete_the_brief_item_in_turns(keys: int) -> None:
+    """Writes never touch another zone's item; the brief item of each key is put, then deleted, then put."""
+    turns = [
+        (key_index(tick, 0, 0, keys), is_second_turn(tick, keys))
+        for tick in range(keys * 16)
+        if subject(OperationClass.WRITE, tick, keys) is Subject.BRIEF
+    ]
+    assert {subject(OperationClass.WRITE, tick, keys) for tick in range(keys * 16)} == {Subject.MAIN, Subject.BRIEF}
+    for key in range(keys):
+        assert [second for k, second in turns if k == key] == [False, True, False, True]
 
 
 def test_looking_for_keys_ends() -> None:
-    """All partitions found, or sixty tries in vain."""
+    """All partitions found, or sixty tries in vain; after a split, six tries in vain for each partition found."""
     assert goes_on(3, fruitless=59, wanted=9)
     assert not goes_on(3, fruitless=60, wanted=9)
     assert not goes_on(9, fruitless=0, wanted=9)
+    assert goes_on(9, fruitless=59, wanted=None)
+    assert not goes_on(9, fruitless=60, wanted=None)
+    assert goes_on(100, fruitless=599, wanted=None)
 
 
 def schedule(cadence: float, start: float, patience: float = 2.0) -> Schedule:
-    mine = cells(settings())
+    mine = quick()
     phases = [slot / 144 for slot in slots(24, 6, 1)]
     return Schedule(mine, phases, cadence_seconds=cadence, patience_seconds=patience, origin=-1000.0, start=start)
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.probes import dynamodb
+from canary.probes.items import Written
 from canary.signature import Signer, amz_date
-from collector.observation import OperationClass
 
 
 def botocore_authorization(body: bytes, target: str, at: float, region: str) -> str:
@@ -35,9 +35,11 @@ def test_signatures_are_those_of_botocore(body: bytes, at: int, region: str) -> 
     """Same key, body and second give the same Authorization header."""
     signer = Signer("AKIDEXAMPLE", "secret/with+signs", region)
     digest = hashlib.sha256(body).hexdigest()
-    date, ours = signer.sign(host="dynamodb.local.test:8443", target=dynamodb.GET, body_sha256=digest, at=at)
+    date, ours = signer.sign(
+        host="dynamodb.local.test:8443", target="DynamoDB_20120810.GetItem", body_sha256=digest, at=at
+    )
     assert date == amz_date(at)
-    assert ours == botocore_authorization(body, dynamodb.GET, at, region)
+    assert ours == botocore_authorization(body, "DynamoDB_20120810.GetItem", at, region)
 
 
 def test_the_day_s_key_is_renewed_at_midnight() -> None:
@@ -45,14 +47,16 @@ def test_the_day_s_key_is_renewed_at_midnight() -> None:
     signer = Signer("AKIDEXAMPLE", "secret/with+signs", "local")
     for at in (1_763_855_999, 1_763_856_000, 1_763_855_999):
         digest = hashlib.sha256(b"{}").hexdigest()
-        _, ours = signer.sign(host="dynamodb.local.test:8443", target=dynamodb.PUT, body_sha256=digest, at=at)
-        assert ours == botocore_authorization(b"{}", dynamodb.PUT, at, "local")
+        _, ours = signer.sign(
+            host="dynamodb.local.test:8443", target="DynamoDB_20120810.PutItem", body_sha256=digest, at=at
+        )
+        assert ours == botocore_authorization(b"{}", "DynamoDB_20120810.PutItem", at, "local")
 
 
 def test_a_request_is_whole_http() -> None:
     """Content-Length is right and the body is the question's."""
     signer = Signer("a", "b", "local")
-    asked = dynamodb.question(OperationClass.WRITE, "canary", "pk", "sk", version=3, boot="b")
+    asked = dynamodb.put("canary", ("pk", "sk"), Written(3, "b"))
     head, _, body = dynamodb.request(asked, "h:1", signer, 1_763_856_000.0).partition(b"\r\n\r\n")
     assert body == asked.body
     assert f"Content-Length: {len(body)}".encode() in head

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from canary.config import CanaryConfig, EndpointConfig, PathHop
+from canary.config import CanaryConfig, EndpointConfig, PathHop, SdkConfig
+from canary.transport.config import SpoolConfig
 from collector.series import Reading
 from collector.wire import Batch, decode_batch
 
@@ -144,14 +145,47 @@ class FakeStore:
         if self.mode == "http_500":
             error = {"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError", "message": "broken"}
             return 500, self.headers(address, "x", b""), json.dumps(error).encode()
-        if target == "PutItem":
-            item = parameters["Item"]
-            key, out = (item["pk"]["S"], item["sk"]["S"]), b"{}"
-            self.items[key] = item
-        else:
-            key = (parameters["Key"]["pk"]["S"], parameters["Key"]["sk"]["S"])
-            out = json.dumps({"Item": self.items[key]} if key in self.items else {}).encode()
-        return 200, self.headers(address, key[0], out), out
+        pk, result = self.carry_out(target, parameters)
+        out = json.dumps(result).encode()
+        return 200, self.headers(address, pk, out), out
+
+    def carry_out(self, target: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The partition key that a request is about ("" for none) and the answer."""
+
+        def key_of(holder: dict[str, Any]) -> tuple[str, str]:
+            return holder["pk"]["S"], holder["sk"]["S"]
+
+        def found(key: tuple[str, str]) -> dict[str, Any]:
+            return {"Item": self.items[key]} if key in self.items else {}
+
+        match target:
+            case "PutItem":
+                key = key_of(parameters["Item"])
+                self.items[key] = parameters["Item"]
+                return key[0], {}
+            case "DeleteItem":
+                self.items.pop(key_of(parameters["Key"]), None)
+                return parameters["Key"]["pk"]["S"], {}
+            case "GetItem":
+                key = key_of(parameters["Key"])
+                return key[0], found(key)
+            case "Query":
+                pk, prefix = (parameters["ExpressionAttributeValues"][name]["S"] for name in (":pk", ":sk"))
+                keys = sorted(key for key in self.items if key[0] == pk and key[1].startswith(prefix))
+                return pk, {"Items": [self.items[key] for key in keys]}
+            case "BatchGetItem":
+                ((table, wanted),) = parameters["RequestItems"].items()
+                got = [self.items[key] for key in map(key_of, wanted["Keys"]) if key in self.items]
+                return "", {"Responses": {table: got}, "UnprocessedKeys": {}}
+            case "TransactWriteItems":
+                self.items |= {key_of(each["Put"]["Item"]): each["Put"]["Item"] for each in parameters["TransactItems"]}
+                return "", {}
+            case "TransactGetItems":
+                return "", {"Responses": [found(key_of(each["Get"]["Key"])) for each in parameters["TransactItems"]]}
+            case "DescribeTable":
+                return "", {"Table": {"TableName": parameters["TableName"], "TableStatus": "ACTIVE"}}
+            case _:
+                return "", {"TableNames": ["canary"]}
 
     def headers(self, address: str, pk: str, body: bytes) -> dict[str, str]:
         """What a router says beside the body."""
@@ -236,7 +270,11 @@ class FakeCollector:
         """One client's connection."""
         try:
             while True:
-                _, headers, body = await read_request(reader)
+                line, headers, body = await read_request(reader)
+                if line.startswith("GET /ready"):
+                    status = 503 if self.statuses else 200
+                    writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+                    continue
                 self.tokens.append(headers.get("authorization"))
                 status = self.statuses.pop(0) if self.statuses else 200
                 if status == 200:
@@ -245,7 +283,7 @@ class FakeCollector:
                     self.lose_answers -= 1
                     writer.transport.abort()
                     return
-                out = json.dumps({"status": "accepted"}).encode()
+                out = json.dumps({"status": "accepted"} if status == 200 else {"error": "busy"}).encode()
                 writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(out)}\r\n\r\n".encode() + out)
                 await writer.drain()
         except (asyncio.IncompleteReadError, OSError):
@@ -298,9 +336,12 @@ def config(
             for i, address in enumerate(ADDRESSES, start=1)
         ),
         "collectors": collectors,
+        "spool": SpoolConfig(dir=None),
         "admin_ports": ports,
+        "operations": ("write", "strong_read", "eventual_read"),
         "cadence_seconds": 0.5,
         "deadline_seconds": 0.5,
+        "sdk": SdkConfig(cadence_seconds=0),
     }
     return CanaryConfig(**(values | changes))
 
