@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import canary_cost, canary_probe, judgement_step, store_requests, wire_decode
+from benchmarks import canary_cost, canary_probe, collectors_killed, judgement_step, store_requests, wire_decode
 from benchmarks.figures import Result
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "judgement-step": judgement_step.run,
     "canary-probe": canary_probe.run,
     "canary-cost": canary_cost.run,
+    "collectors_killed": collectors_killed.run,
     "store": store_requests.run,
 }
 
