@@ -126,9 +126,8 @@ def _matrix(cells: list[dict[str, Any]]) -> Iterator[Metric]:
     ratio = GaugeMetricFamily(
         "cfa_matrix_availability_ratio", "good / valid of the last 60 seconds", labels=_CELL_LABELS
     )
-    latency = GaugeMetricFamily(
-        "cfa_matrix_latency_seconds", "Latency of the last 60 seconds", labels=(*_CELL_LABELS, "quantile")
-    )
+    # A summary by its quantiles alone: only summaries may have that label.
+    latency = Metric("cfa_matrix_latency_seconds", "Latency of the last 60 seconds", "summary")
     for cell in cells:
         labels = [str(cell[name]) for name in _CELL_LABELS]
         for name in names:
@@ -137,7 +136,8 @@ def _matrix(cells: list[dict[str, Any]]) -> Iterator[Metric]:
             ratio.add_metric(labels, cell["availability"])
         for quantile, name in (("0.5", "latency_ms_p50"), ("0.99", "latency_ms_p99")):
             if cell.get(name) is not None:
-                latency.add_metric([*labels, quantile], cell[name] / 1000.0)
+                where = dict(zip(_CELL_LABELS, labels, strict=True))
+                latency.add_sample(latency.name, {**where, "quantile": quantile}, cell[name] / 1000.0)
     yield from (attempts, ratio, latency)
 
 

@@ -120,7 +120,7 @@ def cell_of(series: Series, *, recused: bool) -> Cell:
 
 
 def samples(cell: Cell, tally: Tally) -> Iterator[Sample]:
-    """A cell's counters (outcomes that have come at least once) and, if latency was measured, its buckets and their count."""
+    """A cell's counters (outcomes that have come at least once) and, if latency was measured, its buckets (``+Inf`` counts all)."""
     counter, histogram = NAMES[cell[1], cell[0]]
     labels = labels_of(CELL_LABELS, cell[1:])
     for outcome, count in zip(OUTCOMES, tally, strict=False):
@@ -132,7 +132,6 @@ def samples(cell: Cell, tally: Tally) -> Iterator[Sample]:
         for i in range(BUCKETS):
             below += latency[i]
             yield f"{histogram}_bucket", (*labels, ("le", BOUNDS[i])), below
-        yield f"{histogram}_count", labels, below
 
 
 def missed_sample(key: Missed, count: int) -> Sample:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, Exemplar, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
 
 from collector.merge import OUTCOMES
 from collector.merged import BOUNDS, CELL_LABELS, MISSED, MISSED_LABELS, NAMES, Cell, Totals, cell_of
@@ -78,13 +77,11 @@ class MergedPage(Collector):
 
 
 def _histogram(name: str, about: str, cells: dict[Cell, tuple[int, ...]]) -> Metric:
-    """Buckets and their count; no sum, since the ledger keeps integers only and never had it."""
+    """Buckets alone: the ledger keeps integers only and never had a sum, and a count without a sum is no OpenMetrics."""
     family = HistogramMetricFamily(name, about, labels=CELL_LABELS)
     for cell, tally in cells.items():
         latency = tally[len(OUTCOMES) :]
         if any(latency):
             below = [sum(latency[: i + 1]) for i in range(len(latency))]
             family.add_metric(list(cell[1:]), list(zip(BOUNDS, below, strict=True)), None)
-            labels = dict(zip(CELL_LABELS, cell[1:], strict=True))
-            family.samples.append(Sample(f"{name}_count", labels, below[-1]))
     return family

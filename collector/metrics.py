@@ -1,6 +1,6 @@
 """What the collector tells about itself, on a registry that is passed in (shell)."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from collector.ingest import Refusal
 
@@ -12,8 +12,6 @@ class Metrics:
     """All metrics of the collector."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, that nobody asks
-
         def counter(name: str, about: str, *labels: str) -> Counter:
             return Counter(f"collector_{name}", about, labels, registry=registry)
 

@@ -54,7 +54,8 @@ REFUSED = f"sum by (reason) (rate(store_refused_total{{{SERVERS}}}[{RATE}])) or 
 UP = f'min by (job, zone) (up{{{SERVERS}, job=~"router|node|canary"}})'
 
 # The machinery that watches and judges
-PROBES = f"sum by (outcome) (rate(canary_probe_attempts_total{{{SERVERS}}}[{RATE}]))"
+PROBES = f'sum by (outcome) (rate(canary_probe_attempts_total{{{SERVERS}, vantage=""}}[{RATE}]))'
+"""The canaries' own counters: the collector shows the same attempts merged, with a vantage."""
 PROBE_LATENESS_P99 = (
     f"histogram_quantile(0.99, sum by (zone, le) (rate(canary_probe_lateness_seconds_bucket{{{SERVERS}}}[{RATE}])))"
 )

@@ -15,6 +15,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from prometheus_client import disable_created_metrics
+
 from fivenines.config import Config, ConfigError, load
 
 KINDS = ("zone", "dns", "canary", "collector", "cfa", "console", "traffic")
@@ -86,6 +88,8 @@ def serve(kind: str, config: Config, zone: str | None, parent_pipe: int | None =
         work = coroutine_of(kind, config, zone)
         settle()
         return work
+
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double what every part's /metrics shows
 
     work = until_stopped(made, parent_pipe)
     try:

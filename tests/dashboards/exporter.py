@@ -91,7 +91,14 @@ def judgement() -> Page:
             return [*families, cfa_metrics._recused(status["recused"])]
 
     registry.register(Sample())
-    rest = b'cfa_objective_ratio 0.9999\ncfa_feed_lag_seconds 0.5\ncfa_incidents_open{severity="page"} 1\n'
+    rest = b"".join(
+        b"# HELP %b As the judgement shows it.\n# TYPE %b gauge\n%b%b\n" % (name, name, name, value)
+        for name, value in (
+            (b"cfa_objective_ratio", b" 0.9999"),
+            (b"cfa_feed_lag_seconds", b" 0.5"),
+            (b"cfa_incidents_open", b'{severity="page"} 1'),
+        )
+    )
     return lambda: generate_latest(registry) + rest
 
 
