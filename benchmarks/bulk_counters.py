@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks.bulk_frames import RemoteWrite, Ticks, table
 from benchmarks.figures import Result
 from benchmarks.processes import cpu_seconds, memory_bytes, running
+from collector.column_batch import decode_told
 from collector.config import CollectorConfig
 
 SERIES = int(os.environ.get("BENCH_SERIES", "1000000"))
@@ -138,8 +139,10 @@ def _ours(folder: Path) -> dict[str, float]:
         door.send("/v1/counters", ticks.frames(0, int(time.time()), SAMPLES))
         figures |= _ticks(door, ticks)
         figures["rss_mib"] = memory_bytes((door.pid,)) / 2**20
+        figures |= _feed(door)
         figures |= _sealing(door, ticks)
         figures |= _query(door)
+        figures["rss_peak_mib"] = _peak_mib(door.pid)
         _check(door, ticks)
         os.kill(door.pid, 9)
     began = time.monotonic()
@@ -170,6 +173,22 @@ def _ticks(door: Door, ticks: Ticks) -> dict[str, float]:
     }
 
 
+def _feed(door: Door) -> dict[str, float]:
+    """The whole feed once: what serving it and reading it cost."""
+    before, own, cursor, samples = cpu_seconds((door.pid,)), 0.0, 0, 0
+    while data := door.ask("GET", f"/v1/counters/feed?after={cursor}"):
+        began = time.process_time()
+        for entry, increments in decode_told(data):
+            cursor = entry.cursor
+            samples += sum(len(one.values) for one in increments)
+        own += time.process_time() - began
+    served = cpu_seconds((door.pid,)) - before
+    return {
+        "feed_serving_cpu_us_per_sample": served / samples * 1e6,
+        "feed_reading_cpu_us_per_sample": own / samples * 1e6,
+    }
+
+
 def _sealing(door: Door, ticks: Ticks) -> dict[str, float]:
     """A tick of an interval that is long over, and CPU and time until it is sealed (checkpoint included)."""
     door.send("/v1/counters", ticks.frames(0, int(time.time()) - 3600, SAMPLES))
@@ -179,6 +198,12 @@ def _sealing(door: Door, ticks: Ticks) -> dict[str, float]:
     took = time.monotonic() - began
     time.sleep(5)  # the checkpoint follows
     return {"seal_wall_seconds": took, "seal_cpu_seconds": cpu_seconds((door.pid,)) - before}
+
+
+def _peak_mib(pid: int) -> float:
+    """The most resident memory that the process ever had, sealing included."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _query(door: Door) -> dict[str, float]:

@@ -136,11 +136,19 @@ def table_of(start: int, version: int, tally: Tally, dictionary: Dictionary) -> 
         "series": pa.array(used.astype(np.uint32)),
         "start": pa.array(np.full(len(used), start, np.int64)),
         "version": pa.array(np.full(len(used), version, np.int32)),
-        "table": _encoded(tables, dictionary.tables.values),
+        "table": _plain(tables, dictionary.tables.values),
     }
     for place, name in enumerate(DIMENSIONS):
         columns[name] = _encoded(shapes, [shape[place] for shape in dictionary.shapes.values])
     return pa.table(columns | {COLUMN_OF[place]: pa.array(counts) for place, counts in tally.at(used).items()})
+
+
+def _plain(codes: NDArray[np.uint32], texts: list[str]) -> "pa.Array":
+    """Texts by code, each written out: as one dictionary, every row group would hold the names of all tables."""
+    used = np.flatnonzero(np.bincount(codes, minlength=len(texts)))
+    ranks = np.zeros(len(texts) + 1, np.int32)
+    ranks[used] = np.arange(len(used))
+    return pa.array([texts[code] for code in used.tolist()], pa.string()).take(pa.array(ranks[codes]))
 
 
 def _encoded(codes: NDArray[np.uint32], texts: list[str | None]) -> "pa.DictionaryArray":
