@@ -83,6 +83,5 @@ async def test_a_stalled_target_loses_no_intended_probe(
         assert not [lost for batch in collector.batches for lost in batch.unobserved]
         assert not [failure for reading in collector.readings() for failure in reading.failures]
         slow = sum(sum(reading.latency[9:]) for reading in collector.readings())
-        assert (
-            slow >= 2 * len(operations) * 2 * 2
-        )  # 200 ms and more: two hosts, cells, two of the cadences in the stall
+        cells = 2 * 2 * len(operations)
+        assert slow >= cells  # each waited for more than half a second at least once
