@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from collector import ingest, query, wire
+from collector.bulk.api import CountersApi
 from collector.ingest import Duplicate, Refusal, RefusedError
 from collector.metrics import Metrics
 from collector.metrics_page import page_of
@@ -66,6 +67,7 @@ class Api:
         reader: Reader,
         metrics: Metrics,
         registry: CollectorRegistry,
+        counters: CountersApi,
         targets: Callable[[], list[TargetState]],
         tokens: Tokens = Tokens(),  # noqa: B008 (frozen)
         merged: Collector | None = None,
@@ -77,6 +79,7 @@ class Api:
         self._reader = reader
         self._metrics = metrics
         self._registry = registry
+        self._counters = counters
         self._targets = targets
         self._tokens = tokens
         self._merged = merged
@@ -96,6 +99,7 @@ class Api:
         application.router.add_get("/v1/health_spans", self._get_health_spans)
         application.router.add_get("/v1/failures", self._get_failures)
         application.router.add_get("/v1/targets", self._get_targets)
+        self._counters.add_routes(application.router, may=self._is_authorized)
         application.router.add_get("/ready", self._get_ready)
         application.router.add_get("/metrics", self._get_metrics)
         return application
