@@ -3,10 +3,19 @@
 import sys
 from collections.abc import Callable
 
-from benchmarks import canary_cost, canary_probe, collectors_killed, judgement_step, store_requests, wire_decode
+from benchmarks import (
+    bulk_counters,
+    canary_cost,
+    canary_probe,
+    collectors_killed,
+    judgement_step,
+    store_requests,
+    wire_decode,
+)
 from benchmarks.figures import Result
 
 BENCHMARKS: dict[str, Callable[[], Result]] = {
+    "bulk_counters": bulk_counters.run,
     "wire-decode": wire_decode.run,
     "judgement-step": judgement_step.run,
     "canary-probe": canary_probe.run,

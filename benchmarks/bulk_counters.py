@@ -125,7 +125,7 @@ def run() -> Result:
             figures |= _victoria(folder)
     ratio = figures.get("victoria_cpu_us_per_sample", 0.0) / figures["cpu_us_per_sample"]
     return Result(
-        name="bulk-counters", figures=figures, ratio=ratio or None,
+        name="bulk_counters", figures=figures, ratio=ratio or None,
         against="VictoriaMetrics, the same counters by remote write (CPU per sample)", table=_table(figures),
     )  # fmt: skip
 
