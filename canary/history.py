@@ -17,7 +17,7 @@ Soundness first: only what cannot be right is called wrong. Times are monotonic 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from canary.probes.items import ItemKey, Stored, Written
+from canary.probes.items import ItemKey, Stored
 
 SETTLE_SECONDS = 60.0
 """After this long an unanswered write has surely been applied or lost: no server keeps a request so long."""
@@ -84,7 +84,7 @@ class History:
 
     def begin_write(
         self, *keys: ItemKey, at: float, written_ms: int = 0, brief: bool = False, deletes: bool = False
-    ) -> Written:
+    ) -> Stored:
         """The next version of these items (several: one transaction), which from now on may turn up.
 
         ``brief``: items that are deleted now and then; only those may be missing once they were written.
@@ -92,7 +92,7 @@ class History:
         self._next += 1
         items = [self._items.setdefault(key, _Item(brief=brief)) for key in keys]
         floors = [self._begin(item, at, deletes=deletes) for item in items]
-        return Written(self._next, self._boot, min(floors) if self._settled(at) else 0, written_ms)
+        return Stored(self._next, self._boot, min(floors), written_ms, self._settled(at))
 
     def _begin(self, item: _Item, at: float, *, deletes: bool) -> int:
         self._bury(item, at)
@@ -152,7 +152,7 @@ class History:
         if wrong is None and got is not None and not own:
             self._know(
                 self._items.setdefault(key, _Item()),
-                Fact(got.version, got.floor, got.boot, at, settled=got.floor > 0),
+                Fact(got.version, got.floor, got.boot, at, settled=got.settled),
             )
         return wrong
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from canary.probes.items import ItemKey, Written, as_item
+from canary.probes.items import ItemKey, Stored, as_item
 from canary.signature import CONTENT_TYPE, Signer
 
 _PREFIX = "DynamoDB_20120810."
@@ -23,7 +23,7 @@ class Question:
     body_sha256: str
 
 
-def put(table: str, key: ItemKey, what: Written) -> Question:
+def put(table: str, key: ItemKey, what: Stored) -> Question:
     """PutItem of this version."""
     return _question("PutItem", {"TableName": table, "Item": as_item(key, what)})
 
@@ -54,7 +54,7 @@ def query(table: str, pk: str, prefix: str) -> Question:
     )
 
 
-def transact_write(table: str, items: Sequence[tuple[ItemKey, Written]]) -> Question:
+def transact_write(table: str, items: Sequence[tuple[ItemKey, Stored]]) -> Question:
     """TransactWriteItems that puts all of ``items`` or none."""
     puts = [{"Put": {"TableName": table, "Item": as_item(key, what)}} for key, what in items]
     return _question("TransactWriteItems", {"TransactItems": puts})

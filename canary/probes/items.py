@@ -15,23 +15,18 @@ ItemKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What a write puts into an item beside its key. ``written_ms``: the writer's UTC clock."""
-
-    version: int
-    boot: str
-    floor: int = 0
-    written_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Stored:
-    """What a read found. ``floor`` is 0 where the writer could not tell."""
+    """What a write puts into an item beside its key, and a read finds there.
+
+    ``floor``: no lower version of the same ``boot`` can turn up any more; ``settled``: none of an earlier boot either.
+    ``written_ms``: the writer's UTC clock.
+    """
 
     version: int
     boot: str
     floor: int = 0
     written_ms: int = 0
+    settled: bool = False
 
 
 class BadItem(ValueError):
@@ -43,13 +38,13 @@ class BadItem(ValueError):
 
 
 def checksum(key: ItemKey, *values: str) -> int:
-    """CRC-32 over everything in an item: version, boot, floor, writer's clock and payload, as text."""
+    """CRC-32 over everything in an item: version, boot, floor, writer's clock, whether settled, and payload, as text."""
     return zlib.crc32("\n".join((*key, *values)).encode())
 
 
-def as_item(key: ItemKey, what: Written) -> dict[str, Any]:
+def as_item(key: ItemKey, what: Stored) -> dict[str, Any]:
     """The item in DynamoDB's JSON."""
-    version, floor, written = str(what.version), str(what.floor), str(what.written_ms)
+    version, floor, written, settled = str(what.version), str(what.floor), str(what.written_ms), str(int(what.settled))
     return {
         "pk": {"S": key[0]},
         "sk": {"S": key[1]},
@@ -57,8 +52,9 @@ def as_item(key: ItemKey, what: Written) -> dict[str, Any]:
         "boot": {"S": what.boot},
         "floor": {"N": floor},
         "written_ms": {"N": written},
+        "settled": {"N": settled},
         "payload": {"S": PAYLOAD},
-        "checksum": {"N": str(checksum(key, version, what.boot, floor, written, PAYLOAD))},
+        "checksum": {"N": str(checksum(key, version, what.boot, floor, written, settled, PAYLOAD))},
     }
 
 
@@ -69,9 +65,9 @@ def from_item(item: object) -> tuple[ItemKey, Stored]:
     try:
         key = (item["pk"]["S"], item["sk"]["S"])
         version, boot, payload = item["version"]["N"], item["boot"]["S"], item["payload"]["S"]
-        floor, written, found = item["floor"]["N"], item["written_ms"]["N"], int(item["checksum"]["N"])
-        expected = checksum(key, version, boot, floor, written, payload)
-        stored = Stored(int(version), boot, int(floor), int(written))
+        floor, written, settled = item["floor"]["N"], item["written_ms"]["N"], item["settled"]["N"]
+        found, expected = int(item["checksum"]["N"]), checksum(key, version, boot, floor, written, settled, payload)
+        stored = Stored(int(version), boot, int(floor), int(written), settled == "1")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadItem(f"item without {error}") from error
     if found != expected:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from canary.probes import answers, dynamodb
-from canary.probes.items import BadItem, Stored, Written, as_item
+from canary.probes.items import BadItem, Stored, as_item
 
 KEY, OTHER = ("pk", "sk/main"), ("pk", "sk/other")
-WHAT = Written(7, "b", 5, 1000)
+WHAT = Stored(7, "b", 5, 1000)
 
 
 def item(**changes: object) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def test_a_transaction_is_all_or_nothing() -> None:
     assert len(answers.transaction(body({"Responses": both}), (KEY, OTHER))) == 2
     assert answers.transaction(body({"Responses": [{}, {}]}), (KEY, OTHER)) == (None, None)
     assert reason(answers.transaction, body({"Responses": [both[0], {}]}), (KEY, OTHER)) == "torn_transaction"
-    newer = {"Item": as_item(OTHER, Written(8, "b"))}
+    newer = {"Item": as_item(OTHER, Stored(8, "b"))}
     assert reason(answers.transaction, body({"Responses": [both[0], newer]}), (KEY, OTHER)) == "torn_transaction"
     assert reason(answers.transaction, body({"Responses": both[:1]}), (KEY, OTHER)) == "malformed_answer"
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.history import SETTLE_SECONDS, Before, History
-from canary.probes.items import Stored, Written
+from canary.probes.items import Stored
 
 KEY = ("k", "s")
 LATE = SETTLE_SECONDS + 1
@@ -15,10 +15,6 @@ BOUND = 60.0
 
 def history(boot: str = "boot", first: int = 100) -> History:
     return History(boot, first_version=first, began=0.0, eventual_age_seconds=BOUND)
-
-
-def as_stored(what: Written) -> Stored:
-    return Stored(what.version, what.boot, what.floor, what.written_ms)
 
 
 def read(
@@ -37,7 +33,7 @@ def read(
 def write(h: History, at: float, *, acknowledged: bool = True, brief: bool = False, deletes: bool = False) -> Stored:
     what = h.begin_write(KEY, at=at, brief=brief, deletes=deletes)
     h.end_write(KEY, version=what.version, acknowledged=acknowledged, at=at)
-    return as_stored(what)
+    return what
 
 
 def test_a_strong_read_must_see_the_last_acknowledged_write() -> None:
@@ -80,7 +76,7 @@ def test_a_read_that_started_before_the_acknowledgement_may_miss_it() -> None:
     before = h.begin_read(KEY, 1.5)
     h.end_write(KEY, version=what.version, acknowledged=True, at=2.0)
     assert read(h, first, before=before, at=2.5) is None
-    assert read(h, as_stored(what), before=before, at=2.5) is None
+    assert read(h, what, before=before, at=2.5) is None
     assert read(h, first, at=2.5) == "stale_read"
 
 
@@ -146,7 +142,7 @@ def test_another_zones_item_is_judged_by_what_was_read_before() -> None:
 def test_a_floor_travels_in_the_item() -> None:
     """A version that its writer had under way when a newer one began may turn up after it, in another zone, too."""
     writer, reader = history("writer"), history("reader")
-    slow = as_stored(writer.begin_write(KEY, at=LATE))
+    slow = writer.begin_write(KEY, at=LATE)
     quick = write(writer, LATE + 1)
     assert quick.floor == slow.version
     assert read(reader, quick, at=1.0, own=False) is None
@@ -158,11 +154,11 @@ class Register:
     """A linearizable item: writes are applied when the test says so, if ever."""
 
     value: Stored | None = None
-    waiting: list[tuple[Written, bool, float]] = field(default_factory=list)
+    waiting: list[tuple[Stored, bool, float]] = field(default_factory=list)
 
-    def apply(self, what: Written, *, deletes: bool) -> None:
+    def apply(self, what: Stored, *, deletes: bool) -> None:
         """The write takes effect."""
-        self.value = None if deletes else as_stored(what)
+        self.value = None if deletes else what
 
 
 ACTIONS = st.lists(

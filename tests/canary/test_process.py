@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 import json
 import socket
 import time
@@ -10,13 +11,24 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from canary import process
-from canary.config import CanaryConfig
-from collector.observation import Connection, OperationClass, Outcome
-from tests.canary.world import FakeCollector, FakeDns, FakeStore, collector_server, config, dns_server, store_server
+from canary.config import CanaryConfig, SdkConfig
+from collector.observation import Connection, Level, OperationClass, Outcome
+from tests.canary.world import (
+    ADDRESSES,
+    Answer,
+    FakeCollector,
+    FakeDns,
+    FakeStore,
+    collector_server,
+    config,
+    dns_server,
+    store_server,
+)
 
 
 def free_ports(zones: tuple[str, ...] = ("az1", "az2", "az3")) -> dict[str, int]:
@@ -276,3 +288,255 @@ async def test_bad_faults_and_strangers_are_refused_with_a_reason(tmp_path: Path
             page = (await call(port, "/metrics"))[1]
             assert b'canary_admin_refused_total{reason="no_token"} 2.0' in page
             assert "at" in json.loads((await call(port, "/echo"))[1])
+
+
+async def test_every_operation_is_asked_and_its_answer_judged() -> None:
+    """Queries, batches, transactions and the control plane succeed against a store that is well, at a cadence of their own."""
+    operations = ("write", "query", "transaction", "batch", "control")
+    async with world() as (dns, store, collector):
+        settings = config(
+            dns,
+            store,
+            (collector.url,),
+            free_ports(),
+            partitions=2,
+            operations=operations,
+            operation_cadence_seconds={"control": 0.7},
+        )
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            asked = {"Query", "TransactWriteItems", "TransactGetItems", "BatchGetItem", "DescribeTable", "ListTables"}
+            await collector.until(lambda: asked <= {name for name, _, _ in store.requests})
+            await collector.until(
+                lambda: (
+                    {r.series.operation for r in collector.readings() if r.counts.get(Outcome.SUCCESS)}
+                    == {OperationClass(name) for name in operations}
+                )
+            )
+        assert [f for r in collector.readings() for f in r.failures] == []
+        several = [r for r in collector.readings() if r.series.operation in ("transaction", "batch", "control")]
+        assert {(r.series.partition, r.series.node) for r in several} == {(None, None)}
+
+
+async def test_a_torn_transaction_and_unprocessed_keys_are_named() -> None:
+    """Half of a transaction is a wrong answer; what a batch leaves undone is the server's fault."""
+    async with world() as (dns, store, collector):
+        settings = config(
+            dns,
+            store,
+            (collector.url,),
+            free_ports(),
+            partitions=2,
+            operations=("transaction", "batch"),
+            operation_cadence_seconds={},
+        )
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            await collector.until(lambda: any(name == "TransactWriteItems" for name, _, _ in store.requests))
+
+            def broken(target: str, body: dict[str, Any]) -> Answer | None:
+                _, result = store.carry_out(target, body)
+                if target == "TransactGetItems" and result["Responses"][0]:
+                    result["Responses"][1] = {}
+                if target == "BatchGetItem":
+                    result = {"Responses": {}, "UnprocessedKeys": body["RequestItems"]}
+                out = json.dumps(result).encode()
+                return 200, store.headers("127.77.4.1", "", out), out
+
+            store.hook = broken
+            wanted = {"torn_transaction", "unprocessed_keys"}
+            await collector.until(lambda: wanted <= {f.reason for r in collector.readings() for f in r.failures})
+        outcomes = {f.reason: f.outcome for r in collector.readings() for f in r.failures}
+        assert outcomes == {"torn_transaction": Outcome.WRONG_ANSWER, "unprocessed_keys": Outcome.SERVER_FAULT}
+
+
+async def test_an_item_that_comes_back_after_its_delete_is_caught() -> None:
+    """Deletes are part of the writes; a strong read that sees the deleted version is a resurrected delete."""
+    async with world() as (dns, store, collector):
+        settings = config(
+            dns,
+            store,
+            (collector.url,),
+            free_ports(),
+            partitions=1,
+            operations=("write", "strong_read"),
+            cadence_seconds=0.2,
+        )
+        graves: dict[tuple[str, str], dict[str, Any]] = {}
+
+        def undead(target: str, body: dict[str, Any]) -> Answer | None:
+            """Deleted items are remembered, and read again."""
+            if target == "DeleteItem":
+                key = (body["Key"]["pk"]["S"], body["Key"]["sk"]["S"])
+                if key in store.items:
+                    graves[key] = store.items[key]
+            if target == "GetItem":
+                key = (body["Key"]["pk"]["S"], body["Key"]["sk"]["S"])
+                if key in graves and key not in store.items:
+                    out = json.dumps({"Item": graves[key]}).encode()
+                    return 200, store.headers("127.77.4.1", key[0], out), out
+            return None
+
+        store.hook = undead
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            await collector.until(lambda: any(r.failures for r in collector.readings()))
+        failures = [f for r in collector.readings() for f in r.failures]
+        assert {f.reason for f in failures} == {"resurrected_delete"}
+        assert {f.operation for f in failures} == {OperationClass.STRONG_READ}
+
+
+async def test_another_zones_stale_answer_is_caught_across_zones() -> None:
+    """az2 writes, az1 reads az2's items: once az1 has seen a newer version, an older one is a stale read, with its age."""
+    async with world() as (dns, store, collector):
+        settings = config(
+            dns,
+            store,
+            (collector.url,),
+            free_ports(),
+            partitions=1,
+            zones=("az1", "az2"),
+            hosts_per_zone=1,
+            connections=("pooled",),
+            cadence_seconds=0.2,
+        )
+        first: dict[str, dict[str, Any]] = {}
+
+        def back_in_time(target: str, body: dict[str, Any]) -> Answer | None:
+            """az1's strong reads of az2's item answer with the first version, once it has seen a third."""
+            if target == "PutItem":
+                first.setdefault(body["Item"]["sk"]["S"], body["Item"])
+                return None
+            sk = body.get("Key", {}).get("sk", {}).get("S", "")
+            if target == "GetItem" and sk == "az2-canary-1/standard/pooled/main" and old and sk in first:
+                out = json.dumps({"Item": first[sk]}).encode()
+                return 200, store.headers("127.77.4.1", "canary-0", out), out
+            return None
+
+        def read_across() -> bool:
+            """az1 (told by its access key) has read az2's item after its third version was written."""
+            names = [
+                (name, "Credential=az1/" in headers["authorization"])
+                for name, headers, body in store.requests
+                if (body.get("Key") or body["Item"])["sk"]["S"] == "az2-canary-1/standard/pooled/main"
+            ]
+            puts = [i for i, (name, _) in enumerate(names) if name == "PutItem"]
+            return len(puts) >= 3 and names[puts[2] :].count(("GetItem", True)) >= 2
+
+        old = False
+        store.hook = back_in_time
+        reader = settings.model_copy(update={"access_key_id": "az1"})
+        async with running(reader, "az1") as one, running(settings, "az2") as two:
+            await asyncio.wait_for(one.wait(), 5)
+            await asyncio.wait_for(two.wait(), 5)
+            await collector.until(read_across)
+            old = True
+            await collector.until(
+                lambda: any(f.reason == "stale_read" and b.host == "az1-canary-1" for b in collector.batches
+                            for r in b.readings for f in r.failures)
+            )  # fmt: skip
+        seen = [f for b in collector.batches if b.host == "az1-canary-1" for r in b.readings for f in r.failures]
+        assert {f.reason for f in seen} == {"stale_read"}
+        assert all((f.detail or "").startswith("stale by ") for f in seen)
+
+
+async def test_one_bad_router_of_three_behind_a_name_is_found() -> None:
+    """Every address is asked in turn and recorded: all failures name the bad one, and the others have none."""
+    async with world() as (dns, store, collector):
+        answer = store.answer
+
+        def one_is_bad(address: str, headers: dict[str, str], body: bytes) -> Answer:
+            if address == ADDRESSES[1]:
+                out = b'{"__type": "x#InternalServerError", "message": "bad router"}'
+                return 500, {"x-router": "az2-router-1"}, out
+            return answer(address, headers, body)
+
+        settings = config(dns, store, (collector.url,), free_ports(), partitions=3, extra_probes_per_second=0)
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            store.answer = one_is_bad  # type: ignore[method-assign]
+            await collector.until(lambda: sum(len(r.failures) for r in collector.readings()) >= 12)
+        failures = [f for r in collector.readings() for f in r.failures]
+        assert {(f.address, f.router) for f in failures} == {(f"{ADDRESSES[1]}:{store.port}", "az2-router-1")}
+        assert {f.connection for f in failures} == {Connection.FRESH, Connection.POOLED}
+        good = {r.series.router for r in collector.readings() if r.counts.get(Outcome.SUCCESS)}
+        assert {"az1-router-1", "az3-router-1"} <= good
+
+
+async def test_a_partition_that_fails_is_asked_more_often_within_the_budget_until_it_is_well() -> None:
+    """One bad partition of three gets extra probes, the others none; they end when it has been well for a while."""
+    async with world() as (dns, store, collector):
+        store.partition_of = lambda pk: f"p{int(pk.rsplit('-', 1)[1]) % 3}"  # type: ignore[method-assign]
+        settings = config(
+            dns,
+            store,
+            (collector.url,),
+            free_ports(),
+            partitions=3,
+            operations=("strong_read",),
+            connections=("pooled",),
+            cadence_seconds=1.0,
+            hosts_per_zone=1,
+            extra_probes_per_second=2.0,
+        )
+
+        def broken(target: str, body: dict[str, Any]) -> Answer | None:
+            if body["Key"]["pk"]["S"] == "canary-1":
+                return 500, {"x-partition": "p1"}, b'{"__type": "x#InternalServerError"}'
+            return None
+
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            store.hook = broken
+            await collector.until(lambda: any(r.failures for r in collector.readings()))
+            store.requests.clear()
+            await asyncio.sleep(6.0)
+            asked = [body["Key"]["pk"]["S"] for _, _, body in store.requests]
+            page = (await call(settings.admin_ports["az1"], "/metrics"))[1]
+        assert 9 <= asked.count("canary-1") <= 2 + 2 * 6 + 2  # the plan's two, two a second, the bucket
+        assert asked.count("canary-0") <= 3
+        assert b'canary_quarantined_places{host="az1-canary-1"} 1.0' in page
+
+
+async def test_calls_with_retries_and_their_attempts_are_two_numbers() -> None:
+    """Every second attempt fails: the calls succeed all the same, and the failures are kept as attempts."""
+    async with world() as (dns, store, collector):
+        turn = itertools.count()
+
+        def flaky(target: str, body: dict[str, Any]) -> Answer | None:
+            sk = (body.get("Key") or body.get("Item") or {}).get("sk", {}).get("S", "")
+            if sk.endswith("/sdk") and next(turn) % 2 == 0:
+                return 500, {}, b'{"__type": "x#InternalServerError"}'
+            return None
+
+        store.hook = flaky
+        settings = config(dns, store, (collector.url,), free_ports(), sdk=SdkConfig(cadence_seconds=0.1))
+
+        def counted(level: Level, outcome: Outcome) -> int:
+            readings = [r for r in collector.readings() if r.series.level is level]
+            return sum(r.counts.get(outcome, 0) for r in readings)
+
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            await collector.until(lambda: counted(Level.CALL, Outcome.SUCCESS) >= 15)
+            page = (await call(settings.admin_ports["az1"], "/metrics"))[1]
+        assert counted(Level.CALL, Outcome.SERVER_FAULT) == 0
+        assert counted(Level.ATTEMPT, Outcome.SERVER_FAULT) >= 15
+        assert {r.series.host for r in collector.readings() if r.series.level is Level.CALL} == {"az1-canary-1"}
+        assert b'canary_sdk_calls_total{endpoint="standard",operation="write",outcome="success"}' in page
+        said = [headers["amz-sdk-request"] for _, headers, _ in store.requests]
+        assert "attempt=2; max=4" in said
+
+
+async def test_a_split_partition_gets_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a split there are more partitions than were configured, and every one is asked."""
+    monkeypatch.setattr("canary.keys.RELEARN_GAP_SECONDS", 0.1)
+    async with world() as (dns, store, collector):
+        store.partition_of = lambda pk: f"p{int(pk.rsplit('-', 1)[1]) % 2}"  # type: ignore[method-assign]
+        settings = config(dns, store, (collector.url,), free_ports(), partitions=2)
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            store.partition_of = lambda pk: f"q{int(pk.rsplit('-', 1)[1]) % 4}"  # type: ignore[method-assign]
+            await collector.until(
+                lambda: {"q0", "q1", "q2", "q3"} <= {r.series.partition for r in collector.readings()}
+            )

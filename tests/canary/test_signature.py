@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.probes import dynamodb
-from canary.probes.items import Written
+from canary.probes.items import Stored
 from canary.signature import Signer, amz_date
 
 
@@ -56,7 +56,7 @@ def test_the_day_s_key_is_renewed_at_midnight() -> None:
 def test_a_request_is_whole_http() -> None:
     """Content-Length is right and the body is the question's."""
     signer = Signer("a", "b", "local")
-    asked = dynamodb.put("canary", ("pk", "sk"), Written(3, "b"))
+    asked = dynamodb.put("canary", ("pk", "sk"), Stored(3, "b"))
     head, _, body = dynamodb.request(asked, "h:1", signer, 1_763_856_000.0).partition(b"\r\n\r\n")
     assert body == asked.body
     assert f"Content-Length: {len(body)}".encode() in head
