@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from collector import ingest, query, wire
 from collector.bulk.api import CountersApi
+from collector.customers.door import CustomerDoors
 from collector.ingest import Duplicate, Refusal, RefusedError
 from collector.metrics import Metrics
 from collector.metrics_page import page_of
@@ -68,6 +69,7 @@ class Api:
         metrics: Metrics,
         registry: CollectorRegistry,
         counters: CountersApi,
+        customers: CustomerDoors,
         targets: Callable[[], list[TargetState]],
         tokens: Tokens = Tokens(),  # noqa: B008 (frozen)
         merged: Collector | None = None,
@@ -80,6 +82,7 @@ class Api:
         self._metrics = metrics
         self._registry = registry
         self._counters = counters
+        self._customers = customers
         self._targets = targets
         self._tokens = tokens
         self._merged = merged
@@ -100,6 +103,7 @@ class Api:
         application.router.add_get("/v1/failures", self._get_failures)
         application.router.add_get("/v1/targets", self._get_targets)
         self._counters.add_routes(application.router, may=self._is_authorized)
+        self._customers.add_routes(application.router)
         application.router.add_get("/ready", self._get_ready)
         application.router.add_get("/metrics", self._get_metrics)
         return application

@@ -52,7 +52,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     if merged is not None:
         writer.figures.on_stored = merged.stored
     scraper = Scraper(config, writer, metrics)
-    customers = CustomerDoors(config.customers, writer, registry, late_seconds=config.late_seconds)
+    customers = CustomerDoors(config, writer, registry)
     counters = CountersApi(config, registry)
     api = Api(
         writer=writer,
@@ -60,6 +60,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         metrics=metrics,
         registry=registry,
         counters=counters,
+        customers=customers,
         targets=scraper.states,
         tokens=tokens,
         merged=merged,
