@@ -48,6 +48,12 @@ class CfaConfig(Frozen):
     port: int = Field(8082, ge=1, le=65535)
     collector: str = "http://127.0.0.1:8081"
     collector_token_file: Path | None = None
+    more_ledgers: tuple[str, ...] = Field(
+        (), description="URLs of more collectors whose ledgers the report adds to that of collector; same token"
+    )
+    feeds: tuple[str, ...] = Field(
+        (), description="URLs of the collectors whose feeds are judged together; none: collector and more_ledgers"
+    )
     data_dir: Path = Path(".fivenines/cfa")
     objectives: Objectives = Objectives()
     false_pages_per_year: float = Field(
@@ -61,3 +67,14 @@ class CfaConfig(Frozen):
         ge=0,
         description="how many (zone, endpoint, operation, connection) cells must have answered before /ready; 0: any",
     )
+
+    @property
+    def feed_urls(self) -> tuple[str, ...]:
+        """The collectors whose feeds are judged."""
+        return tuple(dict.fromkeys(self.feeds or self.ledger_urls))
+
+    @property
+    def ledger_urls(self) -> tuple[str, ...]:
+        """The collectors whose ledgers are reported together."""
+        known = (self.collector, *self.more_ledgers) if self.more_ledgers or not self.feeds else self.feeds
+        return tuple(dict.fromkeys(known))

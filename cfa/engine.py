@@ -18,7 +18,7 @@ import msgspec
 from cfa.config import CfaConfig
 from cfa.incident import IncidentEvent
 from cfa.notices import Notices
-from cfa.ports import Feed, FeedGap, FeedUnavailable, Judge, JudgeFactory
+from cfa.ports import Feed, FeedGap, FeedUnavailable, Journaled, Judge, JudgeFactory
 from cfa.recovery import Cell, answered_cells, orphans
 from cfa.state import Commit, Snapshot, StateStore
 from collector.series import FeedEntry
@@ -65,6 +65,7 @@ class Engine:
         self.step_seconds = 0.0
         self._store = store
         self._feed = feed
+        self._journaled = feed if isinstance(feed, Journaled) else None
         self._notices = notices
         self._clock = clock
         self._monotonic = monotonic
@@ -92,6 +93,8 @@ class Engine:
         """The engine as its newest readable snapshot says, or a new one."""
         engine = await cls._revived(config, store, feed, factory, destinations, **clocks)
         engine._committed = await store.run(store.committed_cursor)
+        if engine._journaled is not None:
+            engine._journaled.resume(engine.cursor, engine._received_at)
         return engine
 
     @classmethod
@@ -218,12 +221,15 @@ class Engine:
     async def _commit(self, events: list[IncidentEvent], *, snapshot: bool) -> None:
         for event in events:
             logger.info("%s %s: %s (%s)", event.incident.id, event.event, event.incident.severity, event.reason)
+        forget_after, runs = self._journaled.journal() if self._journaled else (None, ())
         commit = Commit(
             cursor=self.cursor,
             received_at=self._received_at,
             incidents=tuple((event.at, event.incident) for event in events),
             notices=tuple(notice for event in events for notice in self._notices.plan(event)),
             snapshot=self._take_snapshot() if snapshot else None,
+            runs=runs,
+            forget_runs_after=forget_after,
         )
         while True:
             try:

@@ -1,9 +1,10 @@
 """What the engine needs of the judgement and of the collector (pure)."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cfa.config import CfaConfig
 from cfa.incident import Incident, IncidentEvent
+from cfa.merging import Run
 from collector.series import FeedEntry
 
 
@@ -64,4 +65,17 @@ class Feed(Protocol):
 
     async def read(self, after: int, *, limit: int, wait_seconds: float) -> list[FeedEntry]:
         """Entries after the cursor, oldest first; raises :class:`FeedUnavailable` or :class:`FeedGap`."""
+        ...
+
+
+@runtime_checkable
+class Journaled(Protocol):
+    """A feed whose order is not reproducible by itself, so that it is written down with what followed from it."""
+
+    def resume(self, index: int, received_at: float) -> None:
+        """Go on after this entry, in the order that is written down."""
+        ...
+
+    def journal(self) -> tuple[int | None, tuple[Run, ...]]:
+        """After which entry to forget what was written down, and what is new since the last call: to be written with the next commit."""
         ...

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 import msgspec
 
 from cfa.incident import Incident
+from cfa.merging import Run
 from cfa.notices import ABANDON_AFTER_SECONDS, Notice
 
 SNAPSHOTS_KEPT = 3
@@ -37,6 +38,7 @@ CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (destination, number)
 CREATE TABLE IF NOT EXISTS snapshots (
     number INTEGER PRIMARY KEY AUTOINCREMENT, cursor INTEGER NOT NULL, received_at REAL NOT NULL,
     judgement BLOB NOT NULL, notices BLOB NOT NULL, answered BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS merged (number INTEGER PRIMARY KEY, feed TEXT NOT NULL, cursor INTEGER NOT NULL);
 PRAGMA user_version = 1;
 """
 
@@ -64,6 +66,8 @@ class Commit:
     incidents: tuple[tuple[float, Incident], ...] = ()
     notices: tuple[Notice, ...] = ()
     snapshot: Snapshot | None = None
+    runs: tuple[Run, ...] = ()
+    forget_runs_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +121,26 @@ class StateStore:
             for changed_at, incident in commit.incidents:
                 self._keep_incident(changed_at, incident)
             new = sum(self._keep_notice(notice, now) for notice in commit.notices)
+            self._keep_runs(commit)
             if commit.snapshot is not None:
                 self._keep_snapshot(commit.snapshot)
         return new
+
+    def _keep_runs(self, commit: Commit) -> None:
+        """In which order several feeds were judged (:mod:`cfa.merging`); what no kept snapshot needs any more goes."""
+        if commit.forget_runs_after is not None:
+            self._db.execute("DELETE FROM merged WHERE number > ?", (commit.forget_runs_after,))
+        rows = [(run.index, run.feed, run.cursor) for run in commit.runs]
+        self._db.executemany("INSERT OR REPLACE INTO merged VALUES (?, ?, ?)", rows)
+        if commit.snapshot is not None:
+            self._db.execute(
+                "DELETE FROM merged WHERE number < (SELECT MIN(cursor) FROM snapshots) AND number NOT IN (SELECT MAX(number) "
+                "FROM merged WHERE number <= (SELECT MIN(cursor) FROM snapshots) GROUP BY feed)"
+            )
+
+    def merged(self) -> list[Run]:
+        """The order of several feeds since the oldest snapshot, and where each feed was then."""
+        return [Run(*row) for row in self._db.execute("SELECT number, feed, cursor FROM merged ORDER BY number")]
 
     def _keep_incident(self, changed_at: float, incident: Incident) -> None:
         row = (incident.id, incident.opened_at, incident.closed_at, incident.severity, changed_at)
