@@ -12,7 +12,8 @@ import msgspec
 
 from cfa.ports import FeedGap, FeedUnavailable
 from collector.series import FeedEntry
-from collector.wire import IntervalRow, UnobservedRow, WireError, decode_feed, decode_intervals
+from collector.totals import Totals
+from collector.wire import UnobservedRow, WireError, decode_feed
 
 ANSWER_SECONDS = 5.0
 """How long an answer may take beyond the wait that was asked for."""
@@ -52,22 +53,22 @@ class CollectorClient:
             raise FeedGap(_oldest(body))
         return decode_feed_or_unavailable(status, body)
 
-    async def intervals(self, start: float, end: float, *, vantage: str, by: str) -> list[IntervalRow]:
-        """``GET /v1/intervals``: the ledger's rows that begin in ``[start, end)``; raises :class:`FeedUnavailable`."""
-        query = {"start": f"{start:.0f}", "end": f"{end:.0f}", "vantage": vantage, "by": by}
-        return await self._ledger("/v1/intervals", query, decode_intervals)
+    async def totals(self, kind: str, start: float, end: float) -> Totals:
+        """``GET /v1/totals``: sums of the intervals that begin in ``[start, end)``; raises :class:`FeedUnavailable`."""
+        query = {"kind": kind, "start": f"{start:.0f}", "end": f"{end:.0f}"}
+        return await self._ledger("/v1/totals", query, Totals.decode)
 
     async def unobserved(self, start: float, end: float) -> list[UnobservedRow]:
         """``GET /v1/unobserved``: what was not asked or not believable; raises :class:`FeedUnavailable`."""
         query = {"start": f"{start:.0f}", "end": f"{end:.0f}"}
         return await self._ledger("/v1/unobserved", query, _decode_unobserved)
 
-    async def _ledger(self, path: str, query: dict[str, str], decode: Callable[[bytes], list[T]]) -> list[T]:
+    async def _ledger(self, path: str, query: dict[str, str], decode: Callable[[bytes], T]) -> T:
         status, body = await self._get(path, query, LEDGER_SECONDS)
         _expect_ok(status, body)
         try:
             return await asyncio.to_thread(decode, body)
-        except (WireError, msgspec.DecodeError) as error:
+        except (WireError, msgspec.DecodeError, ValueError) as error:
             raise FeedUnavailable(f"{path} is not what the contract says: {error}") from error
 
     async def _get(self, path: str, query: dict[str, str], deadline_seconds: float) -> tuple[int, bytes]:

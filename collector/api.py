@@ -15,6 +15,7 @@ from collector import ingest, query, wire
 from collector.bulk.api import CountersApi
 from collector.customers.door import CustomerDoors
 from collector.ingest import Duplicate, Refusal, RefusedError
+from collector.ledger_api import LedgerApi
 from collector.metrics import Metrics
 from collector.metrics_page import page_of
 from collector.query import QueryError
@@ -104,6 +105,7 @@ class Api:
         application.router.add_get("/v1/targets", self._get_targets)
         self._counters.add_routes(application.router, may=self._is_authorized)
         self._customers.add_routes(application.router)
+        LedgerApi(self._reader, self._writer, clock=self._clock).add_routes(application.router)
         application.router.add_get("/ready", self._get_ready)
         application.router.add_get("/metrics", self._get_metrics)
         return application

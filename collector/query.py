@@ -6,6 +6,7 @@ from math import isfinite
 
 from collector import rollup
 from collector.observation import Vantage
+from collector.totals import KINDS
 
 FEED_LIMIT = 500
 FEED_LIMIT_MAX = 5000
@@ -42,6 +43,17 @@ class IntervalQuery:
     vantage: Vantage | None
     by: tuple[str, ...] | None
     version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsQuery:
+    """Which sums; ``where``: dimensions of the kind that must have a value."""
+
+    kind: str
+    start: float
+    end: float
+    version: int | None
+    where: tuple[tuple[str, str], ...]
 
 
 def feed(parameters: Mapping[str, str]) -> FeedQuery:
@@ -101,6 +113,19 @@ def intervals(parameters: Mapping[str, str]) -> IntervalQuery:
         _by(parameters),
         _integer(parameters, "version", 0, 2**31) if "version" in parameters else None,
     )
+
+
+def totals(parameters: Mapping[str, str]) -> TotalsQuery:
+    """The parameters of sums; raises :class:`QueryError`."""
+    kind = parameters.get("kind", "")
+    if kind not in KINDS:
+        raise QueryError(f"kind: {kind[:40]!r} is not one of {', '.join(KINDS)}")
+    places = ("table",) if kind == "tables" else ("zone", "endpoint")
+    _only(parameters, "kind", "start", "end", "version", *places)
+    asked = span({name: value for name, value in parameters.items() if name in ("start", "end")})
+    version = _integer(parameters, "version", 0, 2**31) if "version" in parameters else None
+    where = tuple((name, parameters[name]) for name in places if name in parameters)
+    return TotalsQuery(kind, asked.start, asked.end, version, where)
 
 
 def _by(parameters: Mapping[str, str]) -> tuple[str, ...] | None:

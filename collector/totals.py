@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.observation import Level, OperationClass, Outcome, Vantage
+from collector.wire import IntervalRow
 
 KINDS = ("tables", "cells")
 """By table; by zone and endpoint."""
@@ -90,6 +91,30 @@ class Totals:
         return type(self)(
             self.kind, self.keys, self.key[rows], self.start[rows], self.version[rows], self.counts[:, rows]
         )
+
+
+def of_rows(kind: str, rows: Iterable[IntervalRow]) -> Totals:
+    """Interval rows added up by the kind's dimensions."""
+    keys: dict[TotalKey, int] = {}
+    found = []
+    for row in rows:
+        one = row.series
+        where = {"table": one.table} if kind == "tables" else {"zone": one.zone, "endpoint": one.endpoint}
+        key = TotalKey(
+            vantage=one.vantage,
+            level=one.level,
+            operation=one.operation,
+            at_node=one.vantage is Vantage.SERVER and one.node is not None,
+            recused=row.recused,
+            excluded=row.excluded,
+            **where,
+        )
+        counts = (row.counts.get(outcome, 0) for outcome in Outcome)
+        found.append((keys.setdefault(key, len(keys)), row.start, row.version, *counts))
+    if not found:
+        return Totals.empty(kind)
+    columns = np.array(found, dtype=np.int64).T
+    return merged([Totals(kind, tuple(keys), columns[0], columns[1], columns[2], columns[3:])])
 
 
 def merged(many: Sequence[Totals]) -> Totals:

@@ -82,6 +82,7 @@ def build(
 
 def report_of(terms: Terms, period: Period, fold: Fold, incidents: Sequence[Interruption], *, now: float) -> Report:
     """The report of what was folded."""
+    fold.take_tables(TABLES_MOST)
     until = period.start + len(fold.starts) * INTERVAL_SECONDS
     timeline = tuple(_timeline(fold))
     return Report(

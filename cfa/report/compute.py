@@ -9,23 +9,39 @@ from cfa.report.build import Terms, report_of
 from cfa.report.figures import Interruption, Report
 from cfa.report.fold import Fold
 from cfa.report.period import Period
-from collector.wire import IntervalRow, UnobservedRow
+from collector.totals import Totals, merged
+from collector.wire import UnobservedRow
 
 PIECE_SECONDS = 86400
-CLIENT_DIMENSIONS = "zone,endpoint,table"
-SERVER_DIMENSIONS = "zone,endpoint,table,node"
 
 
 class ReportSource(Protocol):
-    """The collector's ledger."""
+    """One collector's ledger, or several, or a history."""
 
-    async def intervals(self, start: float, end: float, *, vantage: str, by: str) -> list[IntervalRow]:
-        """Rows that begin in ``[start, end)``; raises ``FeedUnavailable``."""
+    async def totals(self, kind: str, start: float, end: float) -> Totals:
+        """Sums of the intervals that begin in ``[start, end)``, by ``tables`` or by ``cells``; raises ``FeedUnavailable``."""
         ...
 
     async def unobserved(self, start: float, end: float) -> list[UnobservedRow]:
         """What was not asked in ``[start, end)``; raises ``FeedUnavailable``."""
         ...
+
+
+class Several:
+    """Several ledgers as one: sums are added up, and any order gives the same. One that does not answer leaves no report."""
+
+    def __init__(self, sources: Sequence[ReportSource]) -> None:
+        self._sources = tuple(sources)
+
+    async def totals(self, kind: str, start: float, end: float) -> Totals:
+        """The sum of all."""
+        found = await asyncio.gather(*(one.totals(kind, start, end) for one in self._sources))
+        return await asyncio.to_thread(merged, found)
+
+    async def unobserved(self, start: float, end: float) -> list[UnobservedRow]:
+        """What was not asked, from all."""
+        found = await asyncio.gather(*(one.unobserved(start, end) for one in self._sources))
+        return [row for rows in found for row in rows]
 
 
 async def week_report(
@@ -40,8 +56,6 @@ async def week_report(
 
 
 async def _fold_piece(fold: Fold, ledger: ReportSource, start: int, end: int) -> None:
-    for vantage in ("canary", "customer", "server"):
-        by = SERVER_DIMENSIONS if vantage == "server" else CLIENT_DIMENSIONS
-        rows = await ledger.intervals(start, end, vantage=vantage, by=by)
-        await asyncio.to_thread(fold.add, rows)
+    cells, tables = [await ledger.totals(kind, start, end) for kind in ("cells", "tables")]
+    await asyncio.to_thread(fold.add_totals, cells, tables)
     fold.add_unobserved(await ledger.unobserved(start, end))

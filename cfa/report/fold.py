@@ -5,10 +5,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 import msgspec
+import numpy as np
 
 from cfa.report.figures import source_of
+from cfa.report.tables import TableSums
 from cfa.sla import ERRORS, PROCESSED, Tally
 from collector.observation import Level, Outcome, Vantage
+from collector.totals import TotalKey, Totals
 from collector.wire import IntervalRow, UnobservedRow
 
 ScopeKey = tuple[str, str, str, str]
@@ -67,6 +70,8 @@ class Fold:
         self.rows = 0
         self.recused_rows = 0
         self.excluded_attempts: Counter[str] = Counter()
+        self.tables = TableSums()
+        self.table_count = 0
         self._digest = 0
 
     def add(self, rows: Iterable[IntervalRow]) -> None:
@@ -84,6 +89,35 @@ class Fold:
             elif row.series.node is None or row.series.vantage is not Vantage.SERVER:
                 self._count(row)
 
+    def add_totals(self, cells: Totals, tables: Totals) -> None:
+        """Takes in the same attempts added up twice: by zone and endpoint, and by table."""
+        self.tables.add(tables)
+        outcomes = tuple(Outcome)
+        columns = np.concatenate([[cells.key, cells.start, cells.version], cells.counts]).T.tolist()
+        for number, start, version, *counts in columns:
+            if start in self.starts:
+                key = cells.keys[number]
+                given = {outcome: count for outcome, count in zip(outcomes, counts, strict=True) if count}
+                self._add_cell(key, start, version, given)
+
+    def _add_cell(self, key: TotalKey, start: int, version: int, counts: dict[Outcome, int]) -> None:
+        self._note_content([key, start, version, sorted(counts.items())], version)
+        if key.excluded:
+            self.excluded_attempts[source_of(key.vantage.value, key.level.value)] += sum(counts.values())
+        elif key.recused:
+            self.recused_rows += 1
+        elif not key.at_node:
+            self._count_cell(key, start, version, counts)
+
+    def take_tables(self, most: int) -> None:
+        """Of the sums by table, the ``most`` worst tables become scopes like the others."""
+        keys, self.table_count = self.tables.worst(most)
+        outcomes = tuple(Outcome)
+        for (vantage, level, table), start, counts in self.tables.rows(keys):
+            if start in self.starts:
+                by_start = self.scopes[vantage, "table", table, level]
+                by_start.setdefault(start, Counts()).add(dict(zip(outcomes, counts, strict=True)))
+
     def add_unobserved(self, rows: Iterable[UnobservedRow]) -> None:
         """Takes in what was not asked, or not believable."""
         for row in rows:
@@ -91,10 +125,13 @@ class Fold:
                 self.unobserved[row.zone, row.endpoint][row.reason] += row.count
 
     def _note(self, row: IntervalRow) -> None:
+        self._note_content([row.series, row.start, row.version, sorted(row.counts.items()), row.recused], row.version)
+
+    def _note_content(self, content: list[object], version: int) -> None:
         self.rows += 1
-        self.rows_by_version[row.version] += 1
-        content = msgspec.json.encode([row.series, row.start, row.version, sorted(row.counts.items()), row.recused])
-        self._digest = (self._digest + int.from_bytes(hashlib.sha256(content).digest())) % 2**256
+        self.rows_by_version[version] += 1
+        digest = hashlib.sha256(msgspec.json.encode(content)).digest()
+        self._digest = (self._digest + int.from_bytes(digest)) % 2**256
 
     @property
     def digest(self) -> str:
@@ -102,31 +139,41 @@ class Fold:
         return f"{self._digest:064x}"
 
     def _count(self, row: IntervalRow) -> None:
-        vantage = row.series.vantage.value
-        for kind, scope in _scopes(row):
-            by_start = self.scopes[vantage, kind, scope, row.series.level.value]
-            if row.start not in by_start:
-                by_start[row.start] = Counts()
-            by_start[row.start].add(row.counts)
-        key = (vantage, row.start)
-        self.versions[key] = max(self.versions.get(key, 0), row.version)
-        attempts = sum(row.counts.values())
-        is_attempt = row.series.vantage is Vantage.CANARY and row.series.level is Level.ATTEMPT
-        if is_attempt and row.series.endpoint is not None and attempts:
-            cell = (row.series.zone, row.series.endpoint)
-            operation = row.series.operation.value
+        one = row.series
+        key = TotalKey(
+            vantage=one.vantage,
+            level=one.level,
+            operation=one.operation,
+            zone=one.zone,
+            endpoint=one.endpoint,
+            table=one.table,
+        )
+        self._count_cell(key, row.start, row.version, row.counts)
+
+    def _count_cell(self, key: TotalKey, start: int, version: int, counts: dict[Outcome, int]) -> None:
+        vantage = key.vantage.value
+        for kind, scope in _scopes(key):
+            by_start = self.scopes[vantage, kind, scope, key.level.value]
+            if start not in by_start:
+                by_start[start] = Counts()
+            by_start[start].add(counts)
+        self.versions[vantage, start] = max(self.versions.get((vantage, start), 0), version)
+        attempts = sum(counts.values())
+        is_attempt = key.vantage is Vantage.CANARY and key.level is Level.ATTEMPT
+        if is_attempt and key.endpoint is not None and attempts:
+            cell = (key.zone or "", key.endpoint)
+            operation = key.operation.value
             self.operations.add(operation)
-            self.cells[cell].setdefault(row.start, set()).add(operation)
+            self.cells[cell].setdefault(start, set()).add(operation)
             self.attempts[cell] += attempts
 
 
-def _scopes(row: IntervalRow) -> Iterator[tuple[str, str]]:
-    series = row.series
+def _scopes(key: TotalKey) -> Iterator[tuple[str, str]]:
     yield "region", ""
-    yield "side", series.operation.side
-    if series.zone:
-        yield "zone", series.zone
-    if series.table:
-        yield "table", series.table
-    if series.endpoint is not None:
-        yield "endpoint", series.endpoint
+    yield "side", key.operation.side
+    if key.zone:
+        yield "zone", key.zone
+    if key.table:
+        yield "table", key.table
+    if key.endpoint is not None:
+        yield "endpoint", key.endpoint

@@ -13,6 +13,7 @@ from cfa.config import CfaConfig
 from cfa.incident import Evidence, Incident, IncidentEvent, Notify, TimelineEntry, Witnesses
 from collector.observation import Connection, OperationClass, Outcome, Vantage
 from collector.series import FeedEntry, Reading, Series
+from collector.totals import of_rows
 from collector.wire import encode
 
 EPOCH = 1_764_000_000.0
@@ -187,12 +188,11 @@ class FakeCollector:
     def _after(self, after: int) -> list[FeedEntry]:
         return [one for one in self.entries if one.cursor > after]
 
-    async def ledger(self, request: web.Request) -> web.Response:
-        """``GET /v1/intervals`` without the summing up."""
+    async def totals(self, request: web.Request) -> web.Response:
+        """``GET /v1/totals``."""
         start, end = float(request.query["start"]), float(request.query["end"])
-        vantage = request.query.get("vantage")
-        rows = [row for row in self.intervals if start <= row.start < end and row.series.vantage == vantage]
-        return web.Response(body=encode(rows))
+        rows = [row for row in self.intervals if start <= row.start < end]
+        return web.Response(body=of_rows(request.query["kind"], rows).encode())
 
     async def holes(self, request: web.Request) -> web.Response:
         """``GET /v1/unobserved``."""
@@ -203,7 +203,7 @@ class FakeCollector:
         """The routes."""
         app = web.Application()
         app.router.add_get("/v1/feed", self.feed)
-        app.router.add_get("/v1/intervals", self.ledger)
+        app.router.add_get("/v1/totals", self.totals)
         app.router.add_get("/v1/unobserved", self.holes)
         return app
 
