@@ -2,7 +2,20 @@
 
 import typer
 
-from fivenines.commands import archive, config, dashboards, drill, fault, incidents, parts, planned, report, status, up
+from fivenines.commands import (
+    archive,
+    config,
+    dashboards,
+    drill,
+    fault,
+    incidents,
+    ledger,
+    parts,
+    planned,
+    report,
+    status,
+    up,
+)
 
 app = typer.Typer(
     name="fivenines",
@@ -23,6 +36,7 @@ app.command("backtest")(planned.backtest)
 app.add_typer(config.app, name="config")
 app.add_typer(fault.app, name="fault")
 app.add_typer(drill.app, name="drill")
+app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(dashboards.app, name="dashboards")
 app.add_typer(planned.silence, name="silence")
 parts.cluster.add_typer(archive.archive, name="archive")
