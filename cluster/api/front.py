@@ -21,6 +21,7 @@ from cluster.api.connection import Request, Response
 from cluster.api.injection import FrontFaults
 from cluster.api.metrics import RouterMetrics
 from cluster.api.patience import Patience
+from cluster.api.seen import IDS_MAX, SeenRequests
 from cluster.api.shapes import check_shape
 from cluster.api.signature import Keyring, read_claim
 from cluster.config import ClusterConfig
@@ -78,6 +79,7 @@ class Front:
         self._gate = asyncio.Semaphore(_BATCH_REQUESTS_AT_ONCE)
         self._patience = Patience()
         self._date = ("", 0)
+        self._seen = SeenRequests(self._now())
 
     # --- the connection's questions -------------------------------------------------------------------------------------
 
@@ -103,6 +105,8 @@ class Front:
             )
         elif request.method == "GET" and request.target == "/metrics":
             return self._metrics_page()
+        elif request.method == "GET" and request.target.startswith("/requests?ids="):
+            return self._seen_page(request.target[len("/requests?ids=") :].split(","))
         self.metrics.refused("not_found")
         return self._response(404, _UNKNOWN, Via(), kind="text/plain")
 
@@ -111,10 +115,19 @@ class Front:
             return self._response(503, b"metrics are muted\n", Via(), kind="text/plain")
         return self._response(200, generate_latest(self.metrics.registry), Via(), kind=CONTENT_TYPE_LATEST)
 
+    def _seen_page(self, ids: list[str]) -> Response:
+        """What became of requests; whoever asks knows their ids, and nobody guesses those."""
+        now = self._now()
+        if len(ids) > IDS_MAX or not self._seen.admits(now):
+            self.metrics.refused("requests_asked_too_much")
+            return self._response(503, b"at most 100 ids at once, 10 questions a second\n", Via(), kind="text/plain")
+        return self._response(200, _encode(self._seen.find(ids, now)), Via(), kind="application/json")
+
     # --- operations -----------------------------------------------------------------------------------------------------
 
     async def _serve(self, request: Request) -> Response:
-        started = time.perf_counter()
+        started, request_id = time.perf_counter(), random.getrandbits(208)
+        self._seen.arrived(request_id, request.headers.get("amz-sdk-invocation-id", ""), self._now())
         call = Call(
             store=self._store,
             region=self._config.region,
@@ -142,13 +155,19 @@ class Front:
             error = told
         except Exception as trouble:  # noqa: BLE001  # whatever happens, the customer gets an answer
             error = self._told(trouble, call, operation)
+        except asyncio.CancelledError:
+            self._seen.answered(request_id, 500, "cut_off", time.perf_counter() - started)
+            raise
         outcome = Outcome.SUCCESS if error is None else error.meaning.outcome
         if error is not None and error.name in _COUNTED:
             self.metrics.refused(_COUNTED[error.name])
-        self.metrics.answered(call.table, kind, endpoint, outcome.value, time.perf_counter() - started)
+        took = time.perf_counter() - started
+        self.metrics.answered(call.table, kind, endpoint, outcome.value, took)
         if error is None:
-            return self._response(200, _encode(answer), call.via)
-        return self._response(error.meaning.status, _encode(error.body()), call.via)
+            self._seen.answered(request_id, 200, "", took)
+            return self._response(200, _encode(answer), call.via, request_id=request_id)
+        self._seen.answered(request_id, error.meaning.status, error.name, took)
+        return self._response(error.meaning.status, _encode(error.body()), call.via, request_id=request_id)
 
     async def _run(
         self, operation: Operation, call: Call, parameters: dict[str, Any], seconds: float
@@ -210,10 +229,10 @@ class Front:
 
     # --- answers --------------------------------------------------------------------------------------------------------
 
-    def _response(self, status: int, body: bytes, via: Via, *, kind: str = _JSON) -> Response:
+    def _response(self, status: int, body: bytes, via: Via, *, kind: str = _JSON, request_id: int = 0) -> Response:
         headers = [
             f"Content-Type: {kind}",
-            f"x-amzn-RequestId: {random.getrandbits(208):052X}",
+            f"x-amzn-RequestId: {request_id or random.getrandbits(208):052X}",
             f"x-amz-crc32: {crc32(body)}",
             f"x-router: {self._router}",
             f"Date: {self._http_date()}",
