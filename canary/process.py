@@ -91,7 +91,12 @@ class _Process:
         """A process that listens on its loopback echo and does nothing else yet."""
         if zone not in config.zones:
             raise ValueError(f"zone {zone} is not configured; zones: {', '.join(config.zones)}")
-        return cls(config, zone, await serve_loopback())
+        loopback = await serve_loopback()
+        try:
+            return cls(config, zone, loopback)
+        except BaseException:
+            loopback[0].close()
+            raise
 
     def _outfit(self, host: Host) -> _Outfit:
         config = self._config

@@ -45,8 +45,8 @@ def run_canary(zone: ZoneOption, config: ConfigOption = None) -> None:
     """
     loaded = resolved(config)
     _check_zone(zone, loaded.canary.zones)
-    if not loaded.canary.endpoints:
-        fail("fivenines canary run: canary.endpoints is empty; name the endpoints to ask in fivenines.yaml")
+    if not loaded.canary.endpoints and not loaded.canary.checks:
+        fail("fivenines canary run: canary.endpoints and canary.checks are empty; name what to ask in fivenines.yaml")
     _serve("canary", loaded, zone)
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from canary import process
 from canary.config import CanaryConfig, SdkConfig
+from canary.probes.config import AnyCheck
 from collector.observation import Connection, Level, OperationClass, Outcome
 from tests.canary.world import (
     ADDRESSES,
@@ -540,3 +542,40 @@ async def test_a_split_partition_gets_a_key_of_its_own(monkeypatch: pytest.Monke
             await collector.until(
                 lambda: {"q0", "q1", "q2", "q3"} <= {r.series.partition for r in collector.readings()}
             )
+
+
+async def test_checks_are_asked_beside_the_store_and_without_one(tmp_path: Path) -> None:
+    """A check's series is operation check, its name the endpoint, its service the table; a failure has reason and phase."""
+    async with world() as (dns, store, collector):
+        checks = TypeAdapter(tuple[AnyCheck, ...]).validate_python(
+            [
+                {
+                    "kind": "dns",
+                    "name": "name",
+                    "service": "shop",
+                    "query": "dynamodb.local.test",
+                    "cadence_seconds": 0.3,
+                },
+                {"kind": "tcp", "name": "port", "host": "127.0.0.1", "port": 9, "cadence_seconds": 0.3},
+            ]
+        )
+        settings = config(dns, store, (collector.url,), free_ports(), checks=checks, endpoints=())
+        async with running(settings) as ready:
+            await asyncio.wait_for(ready.wait(), 5)
+            await collector.until(lambda: {r.series.endpoint for r in collector.readings()} == {"name", "port"})
+        assert {r.series.operation for r in collector.readings()} == {OperationClass.CHECK}
+        assert {(r.series.endpoint, r.series.table) for r in collector.readings()} == {
+            ("name", "shop"),
+            ("port", "port"),
+        }
+        failures = [f for r in collector.readings() for f in r.failures]
+        assert {(f.endpoint, f.reason, f.address) for f in failures} == {("port", "connect_refused", "127.0.0.1:9")}
+        assert store.requests == []
+
+
+async def test_a_python_probe_that_is_not_installed_ends_the_process_at_once() -> None:
+    """Not a check that silently never runs."""
+    async with world() as (dns, store, collector):
+        checks = TypeAdapter(tuple[AnyCheck, ...]).validate_python([{"kind": "python", "name": "q", "probe": "none"}])
+        with pytest.raises(ValueError, match=r"fivenines\.probes"):
+            await process.run(config(dns, store, (collector.url,), free_ports(), checks=checks), "az1")
