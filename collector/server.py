@@ -68,6 +68,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         body_seconds=config.request_seconds,
     )
     try:
+        await counters.start()
         senders = _senders(config, reader, writer, registry)
         async with _listening(config, api, metrics, tls) as doorkeeper, asyncio.TaskGroup() as group:
             group.create_task(doorkeeper.watch())

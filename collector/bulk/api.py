@@ -76,13 +76,16 @@ class CountersApi:
 
     # --- the lane -----------------------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Until cancelled: keep the lane in order; opened at once when there are counters from an earlier life.
+    async def start(self) -> None:
+        """Open the lane at once when there are counters of an earlier life.
 
         Raises :class:`collector.ledger_file.LedgerError` when those are damaged.
         """
         if self._folder.exists():
             await self.lane()
+
+    async def run(self) -> None:
+        """Until cancelled: keep the lane in order, once there is one."""
         await self._opened.wait()
         await (await self.lane()).keep()
 

@@ -5,16 +5,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from collector.bulk import lane
-from collector.bulk.refusals import BulkRefusal
+from collector.bulk.books import OPEN_INTERVALS_MAX
+from collector.bulk.refusals import BulkRefusal, BulkRefusedError
 from collector.column_batch import MAX_BODY_BYTES, Counts, Increments, Names, decode, decode_told, encode, sections_of
 from collector.config import CollectorConfig
 from collector.interval import interval_of
-from tests.collector.bulk.frames import counts, names
+from collector.ledger_file import LedgerError
+from tests.collector.bulk.frames import counts, expected, names, totals
 from tests.collector.samples import Client, running
 
 Configure = Callable[..., CollectorConfig]
@@ -182,6 +185,70 @@ async def test_an_interval_that_is_over_is_sealed_beside_the_requests(
         assert await version(client, 2) == {"success": 6}
         _, data = await frames(client, "/v1/counters/feed?after=0")
         assert [entry.cursor for entry, _ in decode_told(data)] == [1, 2]
+
+
+async def test_a_full_disk_is_told_and_nothing_of_it_counts(client: Client) -> None:
+    """503 while the disk is full, with a metric; the same batch is taken afterwards, once."""
+    await post(client, names(HOST, range(4)))
+    body = counts(HOST, 1, now(), {"success": {0: 5}})
+    with patch("collector.bulk.log.os.fdatasync", side_effect=OSError(28, "no space")):
+        for _ in range(2):
+            status, told = await post(client, body)
+            assert (status, told["error"]) == (503, "storage_unavailable")
+        assert await metric(client, "collector_counters_writable") == 0
+    assert await post(client, body) == (200, {"status": "accepted"})
+    assert await post(client, body) == (200, {"status": "duplicate"})
+    assert await metric(client, "collector_counters_writable") == 1
+    _, rows = await client.get(f"/v1/counters/intervals?start={now() - 600}&end={now() + 1}&table=orders-0")
+    assert [row["counts"] for row in rows] == [{"success": 5}]
+
+
+async def test_what_could_not_be_sealed_stays_open_and_is_sealed_later(config_of: Configure) -> None:
+    """Sealing fails, more counts come, sealing works: one version with everything."""
+    settings = lane.LaneSettings(seal_after_seconds=0)
+    one = await lane.Lane.open(config_of().data_dir, settings)
+    at = now()
+    start = interval_of(at)
+    await one.submit(names(HOST, range(4)))
+    await one.submit(counts(HOST, 1, at, {"success": {0: 5}}))
+    with (
+        patch.object(one.store.sealed, "write", side_effect=OSError(28, "no space")),
+        pytest.raises(OSError, match="no"),
+    ):
+        await one.round(start + 301)
+    await one.submit(counts(HOST, 2, at, {"success": {0: 1}}))
+    await one.round(start + 310)
+    sealed = one.store.sealed.newest[start]
+    assert (sealed.version, sealed.through) == (1, 2)
+    assert totals(one.store) == expected(HOST, at, {"success": {0: 6}})
+    await one.close()
+
+
+async def test_late_counts_of_many_old_intervals_wait_for_room(config_of: Configure) -> None:
+    """Only so many intervals are open at a time: more are answered 503 until a round has sealed some."""
+    one = await lane.Lane.open(config_of().data_dir, lane.LaneSettings(seal_after_seconds=0))
+    at = interval_of(now())
+    await one.submit(names(HOST, range(4)))
+    for n in range(OPEN_INTERVALS_MAX):
+        await one.submit(counts(HOST, n + 1, at - 300 * n, {"success": {0: 1}}))
+    late = counts(HOST, 99, at - 300 * 50, {"success": {0: 1}})
+    with pytest.raises(BulkRefusedError, match="too_many_intervals"):
+        await one.submit(late)
+    await one.round(at + 10)
+    await one.submit(late)
+    assert sum(totals(one.store).values()) == OPEN_INTERVALS_MAX + 1
+    await one.close()
+
+
+async def test_counters_that_are_damaged_stop_the_start_with_their_file(config_of: Configure) -> None:
+    """A collector does not start as if its counters were whole."""
+    config = config_of()
+    folder = config.data_dir / "counters"
+    folder.mkdir(parents=True)
+    (folder / "state-0000000001.bin").write_bytes(b"nonsense")
+    with pytest.raises(LedgerError, match=r"state-0000000001\.bin"):
+        async with running(config):
+            pass
 
 
 async def test_a_collector_without_counters_makes_no_folder(config_of: Configure) -> None:
