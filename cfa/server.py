@@ -18,10 +18,12 @@ from cfa.destinations.port import Destination
 from cfa.destinations.webhook import WebhookDestination
 from cfa.engine import Engine
 from cfa.feed import CollectorClient
+from cfa.feeds import MergedFeed
 from cfa.judgement import Judgement
 from cfa.metrics import CfaMetrics
 from cfa.outbox import Outbox
-from cfa.ports import JudgeFactory
+from cfa.ports import Feed, JudgeFactory
+from cfa.report.compute import Several
 from cfa.state import StateStore
 
 logger = logging.getLogger("cfa")
@@ -59,6 +61,14 @@ async def _listening(app: web.Application, host: str, port: int) -> AsyncIterato
         await runner.cleanup()
 
 
+async def _feed(config: CfaConfig, store: StateStore, clients: dict[str, CollectorClient]) -> Feed:
+    """One collector's feed, or the merged one of several; a state that knows a merged order goes on with it."""
+    known = await store.run(store.merged)
+    if len(config.feed_urls) == 1 and not known:
+        return clients[config.feed_urls[0]]
+    return MergedFeed({url: clients[url] for url in config.feed_urls}, known)
+
+
 async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: JudgeFactory = Judgement) -> None:
     """Runs until cancelled. ``ready`` is set when the API listens (``GET /ready`` says when it also judges).
 
@@ -67,18 +77,22 @@ async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: 
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(StateStore(config.data_dir / "cfa.sqlite"))
         await store.run(store.forget_old, time.time())
-        collector = CollectorClient(config.collector, config.collector_token_file)
-        stack.push_async_callback(collector.close)
+        clients = {url: CollectorClient(url, config.collector_token_file) for url in (*config.feed_urls, *config.ledger_urls)}
+        for client in clients.values():
+            stack.push_async_callback(client.close)
+        feed = await _feed(config, store, clients)
+        if isinstance(feed, MergedFeed):
+            stack.push_async_callback(feed.close)
         places = destinations(config)
         for place in places:
             stack.push_async_callback(place.close)
-        engine = await Engine.open(config, store, collector, judgement, tuple(one.name for one in places))
+        engine = await Engine.open(config, store, feed, judgement, tuple(one.name for one in places))
         outbox = Outbox(store, places)
         engine.on_told(outbox.wake)
         registry = CollectorRegistry()
         metrics = CfaMetrics(engine, outbox)
         registry.register(metrics)
-        api = Api(engine, store, metrics, registry, collector)
+        api = Api(engine, store, metrics, registry, Several([clients[url] for url in config.ledger_urls]))
         await stack.enter_async_context(_listening(api.application(), config.host, config.port))
         logger.info("judging on http://%s:%d from entry %d", config.host, config.port, engine.cursor)
         if ready is not None:
