@@ -1,6 +1,7 @@
 """One attempt (shell): resolve, connect, handshake, send, receive; each step timed, none repeated, one deadline for all."""
 
 import asyncio
+import random
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +20,17 @@ from collector.observation import Connection, Phase
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What an attempt is to do. ``turn`` picks the address; ``build`` makes the request for a Host header."""
+    """What an attempt is to do. ``turn`` picks the address; ``build`` makes the request for a Host header.
+
+    ``call_id``: what the request says its own name is, if it has one.
+    """
 
     endpoint: EndpointConfig
     connection: Connection
     turn: int
     build: Callable[[str], bytes]
     deadline: float
+    call_id: str = ""
 
 
 class Asker:
@@ -41,7 +46,7 @@ class Asker:
 
     async def attempt(self, errand: Errand) -> Trace:
         """Everything that the attempt learned; a failure is in it, never raised."""
-        trace = Trace()
+        trace = Trace(call_id=errand.call_id)
         guard = self._deadlines.begin(errand.deadline)
         try:
             await self._go(errand, trace)
@@ -130,6 +135,11 @@ class Asker:
         trace.http_ms = (monotonic() - began) * 1000
         trace.phase = Phase.HTTP
         trace.status, trace.headers, trace.body = response.status, response.headers, response.body
+
+
+def new_call_id() -> str:
+    """A name for one call, as SDKs make them: random, said with each attempt, not signed."""
+    return f"{random.getrandbits(128):032x}"
 
 
 def _host_header(endpoint: EndpointConfig, port: int) -> str:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from time import monotonic
 
-from canary.attempt import Asker, Errand
+from canary.attempt import Asker, Errand, new_call_id
 from canary.classify import SUCCESS, answered
 from canary.clock import Clock
 from canary.config import CanaryConfig
@@ -107,7 +107,7 @@ class KeyBook:
                 endpoint,
                 Connection.POOLED,
                 self._turn,
-                lambda host: dynamodb.request(asked, host, self._signer, self._clock.wall()),
+                lambda host: dynamodb.request(asked, host, self._signer, self._clock.wall(), call_id=new_call_id()),
                 monotonic() + self._config.deadline_seconds,
             )
         )

@@ -145,7 +145,7 @@ class Recorder:
             node=path.node,
             node_zone=path.node_zone,
             status=trace.status,
-            request_id=trace.headers.get("x-amzn-requestid"),
+            request_id=trace.request_id,
             detail=verdict.detail,
             lateness_ms=_round(max(0.0, seen.started - seen.intended) * 1000),
             dns_ms=_optional(trace.dns_ms),

@@ -10,7 +10,7 @@ import logging
 import random
 from time import monotonic
 
-from canary.attempt import Errand
+from canary.attempt import Errand, new_call_id
 from canary.classify import SUCCESS, Verdict
 from canary.keys import KeyBook
 from canary.parts import Parts
@@ -79,9 +79,12 @@ class SdkStream:
     async def _attempts(self, cell: Cell, number: int, book: KeyBook, intended: float) -> None:
         asked = self._asked(cell, number, book)
         attempts, cost, unsure, began = 0, 0, False, intended
+        call_id = new_call_id()
         while True:
             attempts += 1
-            trace = await self._parts.asker.attempt(self._errand(cell, asked, number, attempts, began))
+            trace = await self._parts.asker.attempt(
+                self._errand(cell, asked, number, attempts, began=began, call_id=call_id)
+            )
             verdict = verdict_of(asked, trace)
             self._record(cell, asked, trace, verdict, began=began, level=Level.ATTEMPT)
             if verdict is SUCCESS:
@@ -110,7 +113,7 @@ class SdkStream:
             return parts.questions.write_item(item, key, at)
         return parts.questions.read_item(item, key, at, strong=cell.operation is OperationClass.STRONG_READ)
 
-    def _errand(self, cell: Cell, asked: Asked, number: int, attempt: int, began: float) -> Errand:
+    def _errand(self, cell: Cell, asked: Asked, number: int, attempt: int, *, began: float, call_id: str) -> Errand:
         parts = self._parts
         endpoint = next(each for each in self._endpoints if each.name == cell.endpoint)
         most = self._policy.max_attempts
@@ -119,9 +122,16 @@ class SdkStream:
             Connection.POOLED,
             number + attempt - 1,
             lambda host: dynamodb.request(
-                asked.question, host, parts.signer, parts.clock.wall(), attempt=attempt, attempts=most
+                asked.question,
+                host,
+                parts.signer,
+                parts.clock.wall(),
+                call_id=call_id,
+                attempt=attempt,
+                attempts=most,
             ),
             began + parts.config.deadline_seconds,
+            call_id,
         )
 
     def _record(self, cell: Cell, asked: Asked, trace: Trace, verdict: Verdict, *, began: float, level: Level) -> None:

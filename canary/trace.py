@@ -15,11 +15,15 @@ class AttemptFailed(Exception):
         self.detail = detail
 
 
+_SENT = frozenset({Phase.SEND, Phase.WAIT, Phase.HTTP})
+
+
 @dataclass(slots=True)
 class Trace:
     """Times in milliseconds. ``phase`` is the step under way; ``verdict`` is set when one failed."""
 
     phase: Phase = Phase.DNS
+    call_id: str = ""
     address: str | None = None
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -30,6 +34,12 @@ class Trace:
     http_ms: float | None = None
     ended: float = 0.0
     verdict: Verdict | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's name for the request; without an answer the one that the request itself bore, once it was sent."""
+        theirs = self.headers.get("x-amzn-requestid")
+        return theirs or (self.call_id if self.phase in _SENT and self.call_id else None)
 
     def fail(self, reason: str, detail: str | None = None) -> None:
         """The step under way failed."""

@@ -5,7 +5,7 @@ import itertools
 import logging
 from time import monotonic
 
-from canary.attempt import Errand
+from canary.attempt import Errand, new_call_id
 from canary.classify import SUCCESS, Verdict, answered, failed
 from canary.config import EndpointConfig
 from canary.keys import KeyBook
@@ -153,13 +153,14 @@ class Worker:
         self._quarantine(tick, asked.key, verdict, believed=believed)
 
     def _errand(self, tick: Tick, asked: Asked, keys: int) -> Errand:
-        parts, cell = self._parts, tick.cell
+        parts, cell, call_id = self._parts, tick.cell, new_call_id()
         return Errand(
             self._endpoints[cell.endpoint],
             cell.connection,
             address_index(tick.number, cell.index, parts.host.rank, keys),
-            lambda host: dynamodb.request(asked.question, host, parts.signer, parts.clock.wall()),
+            lambda host: dynamodb.request(asked.question, host, parts.signer, parts.clock.wall(), call_id=call_id),
             tick.intended + parts.config.deadline_seconds,
+            call_id,
         )
 
     def _quarantine(self, tick: Tick, key: Key, verdict: Verdict, *, believed: bool) -> None:

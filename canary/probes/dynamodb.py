@@ -95,15 +95,18 @@ def _question(operation: str, parameters: dict[str, Any]) -> Question:
     return Question(_PREFIX + operation, body, hashlib.sha256(body).hexdigest())
 
 
-def request(asked: Question, host: str, signer: Signer, at: float, *, attempt: int = 1, attempts: int = 1) -> bytes:
+def request(
+    asked: Question, host: str, signer: Signer, at: float, *, call_id: str, attempt: int = 1, attempts: int = 1
+) -> bytes:
     """The HTTP/1.1 request, signed at UTC ``at``; ``host`` is the Host header's value.
 
-    ``attempt`` of ``attempts`` is what SDKs say about their retries in ``amz-sdk-request``.
+    ``attempt`` of ``attempts`` is what SDKs say about their retries in ``amz-sdk-request``; ``call_id`` is the
+    ``amz-sdk-invocation-id``: a router that logs it can be asked whether the request ever arrived, when no answer names one.
     """
     date, authorization = signer.sign(host=host, target=asked.target, body_sha256=asked.body_sha256, at=at)
     head = (
         f"POST / HTTP/1.1\r\nHost: {host}\r\nUser-Agent: fivenines-canary\r\nContent-Type: {CONTENT_TYPE}\r\n"
         f"X-Amz-Date: {date}\r\nX-Amz-Target: {asked.target}\r\nAuthorization: {authorization}\r\n"
-        f"amz-sdk-request: attempt={attempt}; max={attempts}\r\nContent-Length: {len(asked.body)}\r\n\r\n"
+        f"amz-sdk-invocation-id: {call_id}\r\namz-sdk-request: attempt={attempt}; max={attempts}\r\nContent-Length: {len(asked.body)}\r\n\r\n"
     )
     return head.encode() + asked.body

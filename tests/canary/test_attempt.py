@@ -45,8 +45,10 @@ class Bench:
         """One attempt at a strong read."""
         question = dynamodb.get("canary", ("canary-1", "sk"), strong=True)
         signer = Signer("k", "s", "local")
-        build = lambda host: dynamodb.request(question, host, signer, time.time())  # noqa: E731
-        return await self.asker.attempt(Errand(self.endpoint, connection, turn, build, time.monotonic() + seconds))
+        build = lambda host: dynamodb.request(question, host, signer, time.time(), call_id="mine")  # noqa: E731
+        return await self.asker.attempt(
+            Errand(self.endpoint, connection, turn, build, time.monotonic() + seconds, "mine")
+        )
 
     async def reason(self, **how: Any) -> tuple[str, Phase | None]:
         """Why an attempt failed."""
@@ -72,6 +74,7 @@ async def test_a_fresh_attempt_times_every_phase(tmp_path: Path) -> None:
         trace = await world.ask()
         assert trace.verdict is None
         assert trace.status == 200
+        assert trace.request_id == "R" * 52
         assert all(ms is not None and ms > 0 for ms in (trace.dns_ms, trace.tcp_ms, trace.tls_ms, trace.http_ms))
         await world.ask()
         assert (world.store.connections, world.dns.asked) == (2, 2)
@@ -188,11 +191,12 @@ async def test_silence_and_hanging_up_after_the_request_are_told_apart() -> None
     async with bench() as world:
         world.store.mode = "hang"
         assert await world.reason(seconds=0.2) == ("deadline", Phase.WAIT)
+        assert (await world.ask(seconds=0.1)).request_id == "mine"
         world.store.mode = "cut"
         reason, phase = await world.reason(connection=Connection.POOLED)
         assert reason in ("connection_closed", "connection_reset")
         assert phase is Phase.WAIT
-        assert world.store.connections == 2
+        assert world.store.connections == 3
 
 
 @pytest.mark.parametrize(

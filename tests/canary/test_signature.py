@@ -57,7 +57,7 @@ def test_a_request_is_whole_http() -> None:
     """Content-Length is right and the body is the question's."""
     signer = Signer("a", "b", "local")
     asked = dynamodb.put("canary", ("pk", "sk"), Stored(3, "b"))
-    head, _, body = dynamodb.request(asked, "h:1", signer, 1_763_856_000.0).partition(b"\r\n\r\n")
+    head, _, body = dynamodb.request(asked, "h:1", signer, 1_763_856_000.0, call_id="mine").partition(b"\r\n\r\n")
     assert body == asked.body
     assert f"Content-Length: {len(body)}".encode() in head
     assert head.startswith(b"POST / HTTP/1.1\r\nHost: h:1\r\n")
