@@ -104,7 +104,9 @@ def target(folder: Path, *, tls: bool) -> Iterator[Target]:
         process.wait()
 
 
-def canary_config(at: Target, collector: int, rate: int, connections: tuple[str, ...]) -> dict[str, object]:
+def canary_config(
+    folder: Path, at: Target, collector: int, rate: int, connections: tuple[str, ...]
+) -> dict[str, object]:
     """One host whose cells, each asked once a second, make up ``rate``; every probe is a series of its own (the dear case)."""
     endpoints = rate // 2 // len(connections)
     tls = at.authority is not None
@@ -121,6 +123,10 @@ def canary_config(at: Target, collector: int, rate: int, connections: tuple[str,
         "deadline_seconds": 5.0,
         "collectors": [f"http://127.0.0.1:{collector}"],
         "admin_ports": {"az1": free_port()},
+        "spool": {"dir": tempfile.mkdtemp(dir=folder)},
+        # Only what the schedule intends, so that the sums must agree.
+        "sdk": {"cadence_seconds": 0},
+        "extra_probes_per_second": 0,
     }
 
 
@@ -131,7 +137,7 @@ async def canary(
     """A canary process that is at work."""
     stub = Stub()
     server = await asyncio.start_server(stub.serve, "127.0.0.1", 0, limit=16 * 1024 * 1024)
-    config = canary_config(at, server.sockets[0].getsockname()[1], rate, connections)
+    config = canary_config(folder, at, server.sockets[0].getsockname()[1], rate, connections)
     path = folder / "canary.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     with running([sys.executable, "-m", "benchmarks.canary_host", str(path), *more], folder / "canary.log") as pid:
@@ -166,13 +172,23 @@ async def blackbox_cost(folder: Path, at: Target, rate: int, _kind: str) -> floa
     (folder / "blackbox.yml").write_text(modules)
     command = [BLACKBOX, f"--config.file={folder}/blackbox.yml", f"--web.listen-address=127.0.0.1:{port}"]
     with running([*command, "--log.level=error"], folder / "blackbox.log") as pid:
-        await asyncio.sleep(0.5)
+        await listening(port)
         driver = asyncio.create_task(drive(port, at, rate))
         try:
             return await cost_of(pid, at)
         finally:
             driver.cancel()
             await asyncio.wait([driver])
+
+
+async def listening(port: int) -> None:
+    """Wait until somebody accepts connections."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(OSError):
+                (await open_tcp(asyncio.get_running_loop(), "127.0.0.1", port)).close()
+                return
+            await asyncio.sleep(0.1)
 
 
 async def drive(port: int, at: Target, rate: int) -> None:
