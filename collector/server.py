@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,7 @@ from collector.customers.door import CustomerDoors
 from collector.door_tls import tls_of
 from collector.doorkeeper import Doorkeeper, Handler
 from collector.history.keeping import Keeper, open_history
+from collector.history.reading import History
 from collector.housekeeping import Housekeeper
 from collector.ledger import Ledger
 from collector.merged_page import MergedPage
@@ -73,16 +75,8 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         async with _listening(config, api, metrics, tls) as doorkeeper, asyncio.TaskGroup() as group:
             group.create_task(doorkeeper.watch())
             group.create_task(counters.run())
-            group.create_task(Housekeeper(config, writer, metrics).run())
-            if history is not None:
-                group.create_task(Keeper(config, history, writer, metrics).run())
-            if config.jetstream is not None:
-                intake = JetStreamIntake(
-                    config.jetstream, writer, metrics, data_dir=config.data_dir, late_seconds=config.late_seconds
-                )
-                group.create_task(intake.run())
-            group.create_task(scraper.run())
-            group.create_task(customers.run())
+            for work in (*_beside(config, history, writer, metrics), scraper.run(), customers.run()):
+                group.create_task(work)
             for sender in senders:
                 group.create_task(sender.run())
             logger.info("collector listens on %s:%d, ledger %s", config.host, config.port, config.data_dir)
@@ -91,6 +85,20 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     finally:
         await counters.close()
         await _close(writer, reader, ledger)
+
+
+def _beside(
+    config: CollectorConfig, history: History | None, writer: Writer, metrics: Metrics
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What runs beside the requests, as far as it is configured."""
+    yield Housekeeper(config, writer, metrics).run()
+    if history is not None:
+        yield Keeper(config, history, writer, metrics).run()
+    if config.jetstream is not None:
+        intake = JetStreamIntake(
+            config.jetstream, writer, metrics, data_dir=config.data_dir, late_seconds=config.late_seconds
+        )
+        yield intake.run()
 
 
 async def _close(writer: Writer, reader: Reader, ledger: Ledger) -> None:
