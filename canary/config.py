@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from canary.probes.config import AnyCheck
-from canary.transport.config import JetStreamConfig, SpoolConfig
+from canary.transport.config import CollectorTlsConfig, JetStreamConfig, SpoolConfig
 
 OperationName = Literal["write", "strong_read", "eventual_read", "query", "transaction", "batch", "control"]
 Seconds = Annotated[float, Field(gt=0)]
@@ -80,6 +80,7 @@ class CanaryConfig(Frozen):
     signing_region: str = "local"
     collectors: tuple[str, ...] = ("http://127.0.0.1:8081",)
     collector_token_file: Path | None = None
+    collector_tls: CollectorTlsConfig = CollectorTlsConfig()
     jetstream: JetStreamConfig | None = Field(
         None, description="a NATS stream in place of collectors: docs/collectors.md"
     )

@@ -43,6 +43,9 @@ class Metrics:
             "canary_quarantined_places", "Cells and keys that are asked more often", ("host",), registry=registry
         )
         self.queue = Gauge("canary_queue_length", "Batches not yet acknowledged", ("host",), registry=registry)
+        self.in_doubt = Gauge(
+            "canary_batches_in_doubt", "Batches that only one collector can answer for", ("host",), registry=registry
+        )
         self.recused = Gauge("canary_recused", "1 while the host does not believe itself", ("host",), registry=registry)
         self.loop_lag = Gauge("canary_loop_lag_seconds", "Longest stall of the last second", registry=registry)
         self.refused = Counter("canary_admin_refused", "Refused admin requests", ("reason",), registry=registry)

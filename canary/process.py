@@ -230,6 +230,7 @@ class _Process:
         while True:
             for parts, outfit in zip(self._workers, self._outfits, strict=True):
                 self._metrics.queue.labels(parts.host.name).set(len(outfit.way.spool))
+                self._metrics.in_doubt.labels(parts.host.name).set(outfit.way.spool.in_doubt)
                 self._metrics.quarantined.labels(parts.host.name).set(len(parts.quarantine))
                 self._metrics.recused.labels(parts.host.name).set(parts.selfcheck.recused)
             self._metrics.partitions.set(len(self._keys.keys) if self._keys else 0)

@@ -77,7 +77,8 @@ async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: 
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(StateStore(config.data_dir / "cfa.sqlite"))
         await store.run(store.forget_old, time.time())
-        clients = {url: CollectorClient(url, config.collector_token_file) for url in (*config.feed_urls, *config.ledger_urls)}
+        urls = {*config.feed_urls, *config.ledger_urls}
+        clients = {url: CollectorClient(url, config.collector_token_file) for url in urls}
         for client in clients.values():
             stack.push_async_callback(client.close)
         feed = await _feed(config, store, clients)

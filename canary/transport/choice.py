@@ -1,6 +1,7 @@
 """A host's way to the ledger, by configuration: its lanes, and the spool before them (shell)."""
 
 import logging
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from canary.plan import Host
 from canary.spool import Spool
 from canary.spool_files import DiskStore
 from canary.tally import Content
-from canary.transport.config import JetStreamConfig
+from canary.transport.config import CollectorTlsConfig
 from canary.transport.http import HttpTransport
 from canary.transport.jetstream import JetStreamTransport
 from canary.transport.port import Transport
@@ -42,7 +43,7 @@ class Way:
 
 def way_of(config: CanaryConfig, host: Host, boot: str, token: str | None) -> Way:
     """Raises ``OSError`` when the spool's folder cannot be had."""
-    ways = transports(config.collectors, token, config.jetstream, host.rank)
+    ways = transports(config, token, host.rank)
     names = [transport.name for transport in ways]
     store: Store = MemoryStore()
     earlier: Sequence[Bound] = ()
@@ -56,11 +57,18 @@ def way_of(config: CanaryConfig, host: Host, boot: str, token: str | None) -> Wa
     return Way(spool, ways, told_until)
 
 
-def transports(
-    collectors: Sequence[str], token: str | None, jetstream: JetStreamConfig | None, rank: int
-) -> list[Transport]:
+def transports(config: CanaryConfig, token: str | None, rank: int) -> list[Transport]:
     """The host's lanes, the preferred one first; hosts begin at different collectors, so that these share the load."""
-    if jetstream is not None:
-        return [JetStreamTransport(jetstream)]
-    first = rank % len(collectors)
-    return [HttpTransport(url, token) for url in (*collectors[first:], *collectors[:first])]
+    if config.jetstream is not None:
+        return [JetStreamTransport(config.jetstream)]
+    urls = config.collectors
+    first = rank % len(urls)
+    tls = _tls(config.collector_tls) if any(url.startswith("https:") for url in urls) else None
+    return [HttpTransport(url, token, tls) for url in (*urls[first:], *urls[:first])]
+
+
+def _tls(config: CollectorTlsConfig) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=config.ca_file)
+    if config.certificate_file is not None:
+        context.load_cert_chain(config.certificate_file, config.key_file)
+    return context

@@ -1,8 +1,9 @@
 """Configuration of the spool, and of JetStream as the way to the collectors."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class SpoolConfig(BaseModel):
@@ -22,6 +23,24 @@ class SpoolConfig(BaseModel):
         gt=0,
         description="after this a batch whose collector does not come back is told as unobserved by another",
     )
+
+
+class CollectorTlsConfig(BaseModel):
+    """How collectors at https addresses are known, and how the canary shows who it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ca_file: Path | None = Field(None, description="certificate authority of the collectors; none: the machine's own")
+    certificate_file: Path | None = Field(
+        None, description="the canary's own certificate, where collectors ask for one"
+    )
+    key_file: Path | None = Field(None, description="the certificate's key")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file belong together")
+        return self
 
 
 class JetStreamConfig(BaseModel):

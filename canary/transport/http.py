@@ -20,14 +20,14 @@ NOT_KEPT = frozenset({"busy", "unauthorized"})
 
 
 class HttpTransport:
-    """One collector. ``name`` is its URL."""
+    """One collector. ``name`` is its URL; ``tls`` is used when that begins with https."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, tls: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url)
         self.name = url
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = (tls or ssl.create_default_context()) if parts.scheme == "https" else None
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         path = parts.path.rstrip("/")
         self._head = (
