@@ -92,10 +92,8 @@ class Sealing:
 
     def absent(self) -> list[tuple[int, int]]:
         """``(start, version)`` of intervals that need a next version, and whose newest one is in the history only."""
-        starts = self._query(
-            "SELECT start FROM reopened UNION SELECT DISTINCT start FROM running UNION SELECT start FROM parts"
-        )
-        newest = [(start, self.newest(start)) for (start,) in starts.fetchall()]
+        asked = {start for (start,) in self._query("SELECT start FROM reopened").fetchall()}
+        newest = [(start, self.newest(start)) for start in sorted(asked.union(self._waiting(2.0**62)))]
         return [one for one in newest if one[1] and not self._is_here(*one)]
 
     def _is_here(self, start: int, version: int) -> bool:

@@ -9,8 +9,8 @@ from collector.history.manifest import Manifest
 from collector.history.writing import Place, SealedTable
 
 _NOT_EXPORTED = (
-    "SELECT start, version, sealed_at FROM sealed WHERE cause != 'restored'"
-    " AND NOT EXISTS (SELECT 1 FROM exports WHERE exports.start = sealed.start AND exports.version = sealed.version)"
+    "SELECT start, version, sealed_at FROM sealed"
+    " WHERE NOT EXISTS (SELECT 1 FROM exports WHERE exports.start = sealed.start AND exports.version = sealed.version)"
 )
 _FORGET = (
     "DELETE FROM sealed WHERE rowid IN (SELECT sealed.rowid FROM sealed JOIN exports USING (start, version)"
@@ -70,7 +70,7 @@ def _open_starts(database: sqlite3.Connection) -> Iterator[int]:
 def sealed_of(database: sqlite3.Connection, hour: int) -> list[SealedTable]:
     """The versions of an hour's intervals that are not in the history; raises ValueError when one is damaged."""
     query = (
-        "SELECT start, version, sealed_at, cause, body FROM sealed WHERE start BETWEEN ? AND ? AND cause != 'restored' AND NOT EXISTS"
+        "SELECT start, version, sealed_at, cause, body FROM sealed WHERE start BETWEEN ? AND ? AND NOT EXISTS"
         " (SELECT 1 FROM exports WHERE exports.start = sealed.start AND exports.version = sealed.version) ORDER BY start, version"
     )
     rows = database.execute(query, (hour, hour + HOUR_SECONDS - 1)).fetchall()

@@ -103,37 +103,39 @@ def test_a_days_roll_up_says_what_its_hours_say(tmp_path: Path, kind: str) -> No
         assert one == {key: value for key, value in now.items() if key[5] == "a table"}
 
 
-def test_duckdb_and_pandas_read_it_directly(tmp_path: Path) -> None:
-    """The documented query gives the ledger's sums: the newest version of each interval, by zone and table."""
+def _example(language: str) -> str:
+    """The example in docs/ledger.md."""
+    text = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text(encoding="utf-8")
+    return text.split(f"```{language}\n", 1)[1].split("```", 1)[0]
+
+
+def test_duckdb_and_pandas_read_it_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of docs/ledger.md give the ledger's sums: the newest version of each interval, by zone and table."""
     dice = random.Random(4)
-    written = Written(tmp_path)
+    written = Written(tmp_path / "history")
     known = written.hours(range(DAY, DAY + 7200, 300), dice)
     late = rows_of_interval(dice)
     written.hour([sealed(DAY + 600, 2, late)])
     known[DAY + 600] = late
-    query = f"""
-        SELECT zone, "table", sum(success)::BIGINT, sum(server_fault)::BIGINT
-        FROM (SELECT *, max(version) OVER (PARTITION BY ledger, start) AS newest
-              FROM read_parquet('{tmp_path}/intervals/*/*/*.parquet', hive_partitioning = true))
-        WHERE version = newest AND NOT recused AND NOT excluded AND vantage = 'canary'
-        GROUP BY ALL ORDER BY ALL
-    """
-    sums: Counter[tuple[str, str, int]] = Counter()
+    sums: Counter[tuple[str, str, str]] = Counter()
     for rows in known.values():
         for (number, flags), tally in rows.items():
             one = SERIES[number - 1]
             if not flags and one.vantage is Vantage.CANARY:
-                sums[one.zone, one.table, 0] += tally[0]
-                sums[one.zone, one.table, 1] += tally[1]
+                sums[one.zone, one.table, "good"] += tally[0]
+                sums[one.zone, one.table, "bad"] += sum(tally[1:5])
+    monkeypatch.chdir(tmp_path)
+    places = sorted({(zone, table) for zone, table, _ in sums})
+    wanted = [(*place, sums[*place, "good"], sums[*place, "bad"]) for place in places]
     with duckdb.connect() as database:
-        assert database.sql(query).fetchall() == [
-            (zone, table, sums[zone, table, 0], sums[zone, table, 1])
-            for zone, table in sorted({(zone, table) for zone, table, _ in sums})
-        ]
-    frame = pd.read_parquet(tmp_path / "intervals")
-    assert len(frame) == sum(part.rows for one in written.manifests for part in one.of_kind("intervals"))
+        assert database.sql(_example("sql")).fetchall() == wanted
+    names: dict[str, pd.DataFrame] = {}
+    exec(_example("python"), names)  # the documentation itself
+    frame = names["frame"]
     assert {"date", "zone", "start", "version", "latency_le_5_ms"} <= set(frame.columns)
     assert frame["start"].min() == pd.Timestamp(DAY, unit="s", tz="UTC")
+    canary = frame[frame["vantage"] == "canary"]
+    assert canary["success"].sum() == sum(good for _, _, good, _ in wanted)
 
 
 intervals = st.lists(st.integers(0, 23), min_size=1, max_size=8, unique=True)
