@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -124,7 +125,7 @@ class Sender:
         self._again = False
 
     def _plan(self, told: Frame, entries: list[FeedEntry], *, more: bool) -> tuple[Frame, ...]:
-        heard = [Heard(entry.cursor, round(entry.received_at * 1000)) for entry in entries]
+        heard = [Heard(entry.cursor, math.ceil(entry.received_at * 1000)) for entry in entries]
         return plan(
             told,
             heard,
