@@ -13,6 +13,7 @@ from fivenines.commands import (
     parts,
     planned,
     report,
+    rules,
     status,
     up,
 )
@@ -38,6 +39,7 @@ app.add_typer(fault.app, name="fault")
 app.add_typer(drill.app, name="drill")
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(dashboards.app, name="dashboards")
+app.add_typer(rules.app, name="rules")
 app.add_typer(planned.silence, name="silence")
 parts.cluster.add_typer(archive.archive, name="archive")
 parts.cluster.command("restore")(archive.restore)
@@ -45,6 +47,7 @@ app.add_typer(parts.cluster, name="cluster")
 app.add_typer(parts.canary, name="canary")
 app.add_typer(parts.collector, name="collector")
 app.add_typer(parts.cfa, name="cfa")
+app.add_typer(parts.console, name="console")
 
 
 def main() -> None:

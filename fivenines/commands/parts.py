@@ -1,4 +1,4 @@
-"""``fivenines cluster|canary|collector|cfa run``: one part, as deployed in production (shell)."""
+"""``fivenines cluster|canary|collector|cfa|console run``: one part, as deployed in production (shell)."""
 
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from fivenines.part import configure_logging, serve
 cluster = typer.Typer(help="The bundled store.\n\nExample: fivenines cluster run --zone az1", no_args_is_help=True)
 canary = typer.Typer(help="The canaries.\n\nExample: fivenines canary run --zone az1", no_args_is_help=True)
 collector = typer.Typer(help="The collector.\n\nExample: fivenines collector run", no_args_is_help=True)
+console = typer.Typer(help="The built-in console.\n\nExample: fivenines console run", no_args_is_help=True)
 cfa = typer.Typer(help="The judgement: customer-facing alarms.\n\nExample: fivenines cfa run", no_args_is_help=True)
 
 ZoneOption = Annotated[str, typer.Option("--zone", help="Which zone's.")]
@@ -20,6 +21,7 @@ ZoneOption = Annotated[str, typer.Option("--zone", help="Which zone's.")]
 @canary.callback()
 @collector.callback()
 @cfa.callback()
+@console.callback()
 def _family() -> None:
     """One part, as deployed in production."""
 
@@ -66,6 +68,15 @@ def run_cfa(config: ConfigOption = None) -> None:
     Example: fivenines cfa run --config fivenines.yaml
     """
     _serve("cfa", resolved(config), None)
+
+
+@console.command("run")
+def run_console(config: ConfigOption = None) -> None:
+    """The console: shows what the judgement says.
+
+    Example: fivenines console run --config fivenines.yaml
+    """
+    _serve("console", resolved(config), None)
 
 
 def _serve(kind: str, config: Config, zone: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Recording and alert rules for people who want the judgement inside Prometheus."""
