@@ -17,7 +17,7 @@ from collector.customers import csm
 from collector.customers.config import CustomersConfig
 from collector.customers.counting import Counting, series_of
 from collector.customers.csm import Event, Ignored, IgnoredError
-from collector.customers.directory import Directory, NobodyError
+from collector.customers.directory import OTHER, Directory, NobodyError
 from collector.customers.figures import Figures
 from collector.customers.outlet import Outlet
 from collector.ingest import LATE_SECONDS, RefusedError
@@ -32,6 +32,8 @@ AT_ONCE = 512
 """Datagrams read before others on the loop have their turn."""
 PENDING_MAX = 5_000
 """Batches kept while the ledger cannot be written; the oldest goes first, counted and told as unobserved."""
+SERIES_MAX = 20_000
+"""Dimensions of events whose series is remembered."""
 RECEIVER = "csm"
 """Under this name the receiver tells of what it could not hear."""
 
@@ -62,6 +64,8 @@ class CsmServer:
         self._clock = clock
         self._services = frozenset(config.csm_services)
         self._counting = Counting()
+        self._series: dict[tuple[str, OperationClass, Level, str], Series] = {}
+        self._events = dict.fromkeys(Level, 0)
         self._pending: list[Pending] = []
         self._unkept_told = 0
         self._dropped_told = 0
@@ -122,12 +126,22 @@ class CsmServer:
             self._figures.ignored.labels(Ignored(str(nobody)).value).inc()
 
     def _count(self, event: Event) -> None:
-        who = self._directory.who(event.client_id)
-        endpoint = self._endpoint(event.host)
-        series = series_of(who, event.operation, event.level, endpoint)
-        failure = event.failure(who.table, endpoint or event.host)
+        key = (event.client_id, event.operation, event.level, event.host)
+        series = self._series.get(key) or self._learn(key)
+        failure = event.failure(series.table, series.endpoint or event.host)
         self._counting.add(series, int(event.at), event.outcome, bucket=event.bucket, failure=failure)
-        self._figures.events.labels(event.level.value).inc()
+        self._events[event.level] += 1
+
+    def _learn(self, key: tuple[str, OperationClass, Level, str]) -> Series:
+        """The series of an event's dimensions, for the next ones as well."""
+        client_id, operation, level, host = key
+        who = self._directory.who(client_id)
+        series = series_of(who, operation, level, self._endpoint(host))
+        if OTHER not in (who.name, who.table):  # those beyond the bounds are counted each time
+            if len(self._series) >= SERIES_MAX:
+                self._series.clear()
+            self._series[key] = series
+        return series
 
     def _endpoint(self, host: str) -> str | None:
         names = self._config.endpoints
@@ -137,6 +151,9 @@ class CsmServer:
 
     async def _flush(self, sock: socket.socket) -> None:
         self._note_drops(sock)
+        for level, count in self._events.items():
+            self._figures.events.labels(level.value).inc(count)
+        self._events = dict.fromkeys(Level, 0)
         self._pending += self._counting.drain()
         self._bound()
         todo, self._pending = self._pending, []
