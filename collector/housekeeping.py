@@ -33,6 +33,10 @@ _BITES: tuple[tuple[str, str], ...] = (
         "DELETE FROM failures WHERE id IN (SELECT id FROM failures WHERE at < ?1 ORDER BY at LIMIT ?2)",
     ),
     (
+        "failure_retention_seconds",
+        "DELETE FROM fates WHERE id IN (SELECT id FROM fates WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    ),
+    (
         "interval_retention_seconds",
         "DELETE FROM sealed WHERE rowid IN (SELECT rowid FROM sealed WHERE start < ?1 ORDER BY start LIMIT ?2)",
     ),

@@ -19,6 +19,7 @@ from collector.columns import Table
 from collector.exclusion import Exclusion
 from collector.ingest import Accepted, Duplicate, RefusedError, decide
 from collector.interval import INTERVAL_SECONDS, interval_of
+from collector.join import Fate
 from collector.ledger_file import database_of, lock, open_for_writing
 from collector.merge import collect
 from collector.naming import Names
@@ -174,6 +175,11 @@ class Ledger:
             for f in r.failures
         ]
         self._database.executemany("INSERT INTO failures VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def keep_fates(self, rows: Sequence[tuple[float, str, Fate, str]]) -> None:
+        """What routers said of failures: (intended start, canary host, word, detail); durable on return."""
+        with self.transaction() as database:
+            database.executemany("INSERT INTO fates VALUES (NULL, ?, ?, ?, ?)", rows)
 
     # --- sealing ----------------------------------------------------------------------------------------------------------
 

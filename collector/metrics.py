@@ -40,6 +40,9 @@ class Metrics:
         self.history_problems = counter("history_problems", "Rounds in which the history could not be written or read.")
         self.answers = counter("answers", "Answers over HTTP by route and status.", "route", "status")
         self.connections_refused = counter("connections_refused", "Connections too many or idle too long.", "reason")
+        self.joins = counter(
+            "joins", "Failures that a router was asked about, by its word; or dropped over the budget.", "fate"
+        )
         self.scrape_up = gauge("scrape_up", "1 when the server answered its last scrape.", "target")
         self.scrapes = counter("scrapes", "Scrapes of servers by result: ok, or the word why not.", "result")
         self.samples_skipped = counter("scrape_samples_skipped", "Samples with a label outside the vocabulary.")

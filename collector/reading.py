@@ -98,7 +98,11 @@ class Reader:
 
     async def failures(self, start: float, end: float, limit: int) -> list[FailureRow]:
         """Failed attempts whose intended start is in ``[start, end)``, oldest first, at most ``limit``."""
-        query = "SELECT host, zone, vantage, received_at, recused, observation FROM failures WHERE at >= ? AND at < ? ORDER BY at, id LIMIT ?"
+        query = (
+            "SELECT f.host, f.zone, f.vantage, f.received_at, f.recused, f.observation, max(j.fate), max(j.detail)"
+            " FROM failures f LEFT JOIN fates j ON j.at = f.at AND j.host = f.host"
+            " WHERE f.at >= ? AND f.at < ? GROUP BY f.at, f.id ORDER BY f.at, f.id LIMIT ?"
+        )
         return [
             FailureRow(
                 host=host,
@@ -107,8 +111,12 @@ class Reader:
                 received_at=received_at,
                 recused=bool(recused),
                 observation=msgspec.json.decode(body, type=Observation),
+                fate=fate,
+                fate_detail=detail or None,
             )
-            for host, zone, vantage, received_at, recused, body in await self._fetch(query, (start, end, limit))
+            for host, zone, vantage, received_at, recused, body, fate, detail in await self._fetch(
+                query, (start, end, limit)
+            )
         ]
 
     async def _fetch(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import dataclasses
 from collector.merge import WIDTH
 from collector.series import Series
 
-VERSION = 3
+VERSION = 4
 """``PRAGMA user_version`` of a file of this schema."""
 
 SERIES_COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Series))
@@ -45,6 +45,12 @@ SINCE_3: tuple[str, ...] = (
     "CREATE TABLE manifests (serial INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, removed_at REAL)",
 )
 
+SINCE_4: tuple[str, ...] = (
+    # What a router said of a failure's request (collector.join), beside ``failures`` by host and intended start.
+    "CREATE TABLE fates (id INTEGER PRIMARY KEY, at REAL NOT NULL, host TEXT NOT NULL, fate TEXT NOT NULL, detail TEXT NOT NULL)",
+    "CREATE INDEX fates_at ON fates (at, host)",
+)
+
 TABLES: tuple[str, ...] = (
     f"CREATE TABLE series (id INTEGER PRIMARY KEY, {', '.join(f'[{c}] TEXT' for c in SERIES_COLUMNS)})",  # one is a keyword
     "CREATE TABLE senders (host TEXT, boot TEXT, seen TEXT NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (host, boot)) WITHOUT ROWID",
@@ -73,11 +79,13 @@ TABLES: tuple[str, ...] = (
     "CREATE INDEX failures_at ON failures (at)",
     "CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
     *SINCE_3,
+    *SINCE_4,
 )
 
 UPGRADES: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE series ADD COLUMN [level] TEXT NOT NULL DEFAULT 'attempt'",),
     2: ("ALTER TABLE sealed ADD COLUMN cause TEXT NOT NULL DEFAULT ''", *SINCE_3),
+    3: SINCE_4,
 }
 """What makes a file of an older schema one of the next: by the version it has."""
 

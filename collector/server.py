@@ -21,6 +21,7 @@ from collector.doorkeeper import Doorkeeper, Handler
 from collector.history.keeping import Keeper, open_history
 from collector.history.reading import History
 from collector.housekeeping import Housekeeper
+from collector.joiner import Joiner
 from collector.ledger import Ledger
 from collector.merged_page import MergedPage
 from collector.metrics import Metrics
@@ -28,6 +29,7 @@ from collector.reading import Reader
 from collector.remote_write.figures import RemoteWriteFigures
 from collector.remote_write.sender import Sender
 from collector.servers import Scraper
+from collector.submission import Submission
 from collector.tokens import Tokens
 from collector.transport.jetstream import JetStreamIntake
 from collector.writer import Writer
@@ -51,8 +53,14 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     metrics = Metrics(registry)
     merged = MergedPage() if config.expose_merged else None
     writer.figures.on_commit = metrics.committed
-    if merged is not None:
-        writer.figures.on_stored = merged.stored
+    joiner = Joiner(config, writer, metrics)
+
+    def stored(submission: Submission, received_at: float) -> None:
+        joiner.stored(submission, received_at)
+        if merged is not None:
+            merged.stored(submission, received_at)
+
+    writer.figures.on_stored = stored
     scraper = Scraper(config, writer, metrics)
     customers = CustomerDoors(config, writer, registry)
     counters = CountersApi(config, registry)
@@ -75,7 +83,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         async with _listening(config, api, metrics, tls) as doorkeeper, asyncio.TaskGroup() as group:
             group.create_task(doorkeeper.watch())
             group.create_task(counters.run())
-            for work in (*_beside(config, history, writer, metrics), scraper.run(), customers.run()):
+            for work in (*_beside(config, history, writer, metrics), scraper.run(), joiner.run(), customers.run()):
                 group.create_task(work)
             for sender in senders:
                 group.create_task(sender.run())

@@ -84,7 +84,10 @@ class HealthSpan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class FailureRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One failed or excluded attempt, whole, and who saw it; ``recused``: its host had recused itself."""
+    """One failed or excluded attempt, whole, and who saw it; ``recused``: its host had recused itself.
+
+    ``fate``, ``fate_detail``: what the router said about its request (:class:`collector.join.Fate`); None: it was not asked.
+    """
 
     host: str
     zone: str
@@ -92,6 +95,8 @@ class FailureRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     received_at: float
     recused: bool
     observation: Observation
+    fate: str | None = None
+    fate_detail: str | None = None
 
 
 class WireError(ValueError):
