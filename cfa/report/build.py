@@ -242,5 +242,6 @@ def _provenance(fold: Fold) -> Provenance:
         rows=fold.rows,
         rows_by_version={str(version): count for version, count in sorted(fold.rows_by_version.items())},
         recused_rows=fold.recused_rows,
+        excluded_attempts=dict(sorted(fold.excluded_attempts.items())),
         digest=fold.digest,
     )

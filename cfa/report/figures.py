@@ -1,6 +1,6 @@
 """What the report says, as values; also the JSON of ``GET /v1/report`` (pure)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cfa.incident import Incident
@@ -138,6 +138,8 @@ class Provenance:
     rows_by_version: dict[str, int]
     recused_rows: int
     digest: str
+    excluded_attempts: dict[str, int] = field(default_factory=dict)
+    """By source: attempts that ``fivenines ledger exclude`` took out; they are in no figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

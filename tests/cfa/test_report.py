@@ -15,14 +15,17 @@ import pytest
 
 from cfa import server
 from cfa.config import CfaConfig
-from cfa.report.build import Terms, build
+from cfa.report.build import Terms, build, report_of
+from cfa.report.compute import Several, week_report
 from cfa.report.fetch import ReportUnavailable, fetch_and_write, write_report
 from cfa.report.figures import Figure, Interruption, Report
+from cfa.report.fold import Fold
 from cfa.report.html_page import render
 from cfa.report.period import Period
 from cfa.report.wording import availability, duration
 from collector.observation import Connection, OperationClass, Outcome, Vantage
 from collector.series import Series
+from collector.totals import Totals, of_rows
 from collector.wire import IntervalRow, UnobservedRow
 from tests.cfa.shell_world import FakeCollector, ScriptedJudgement, entry, eventually, incident, running, serving
 
@@ -293,3 +296,49 @@ async def test_the_report_travels_from_the_ledger_to_files(tmp_path: Path) -> No
     assert report.coverage[0].unobserved == 3
     with pytest.raises(ReportUnavailable, match="fivenines up"):
         await fetch_and_write(api, "2026-W46", ("csv",), tmp_path)
+
+
+async def test_several_ledgers_make_the_report_of_one() -> None:
+    """Rows split over collectors anyhow, and in any order, give the figures of the whole; each table, zone and side."""
+    dice = random.Random(7)
+    rows = [
+        row(number, {SUCCESS: dice.randint(1, 99), FAULT: dice.randint(0, 2)}, table=dice.choice(("orders", "carts")))
+        for number in range(40)
+        for _ in range(3)
+    ]
+
+    class Ledger:
+        def __init__(self, mine: list[IntervalRow]) -> None:
+            self._rows = mine
+
+        async def totals(self, kind: str, start: float, end: float) -> Totals:
+            return of_rows(kind, [one for one in self._rows if start <= one.start < end])
+
+        async def unobserved(self, start: float, end: float) -> list[UnobservedRow]:
+            return [_hole(WEEK.start, len(self._rows))] if start == WEEK.start else []
+
+    async def figures(*ledgers: Ledger) -> tuple[list[Any], int]:
+        report = await week_report(CfaConfig(), WEEK, Several(ledgers), (), WEEK.end + 1.0)
+        return list(report.figures), report.coverage[0].unobserved
+
+    whole = build(TERMS, WEEK, rows, now=WEEK.end + 1.0)
+    shuffled = dice.sample(rows, len(rows))
+    many = [Ledger(shuffled[:50]), Ledger(shuffled[50:51]), Ledger([]), Ledger(shuffled[51:])]
+    assert await figures(Ledger(rows)) == await figures(*many) == await figures(*reversed(many))
+    assert (await figures(*many))[1] == len(rows)
+    counted = {(f.scope_kind, f.scope, f.view): (f.n, f.bad) for f in (await figures(*many))[0]}
+    assert counted == {(f.scope_kind, f.scope, f.view): (f.n, f.bad) for f in whole.figures}
+
+
+def test_what_was_excluded_is_in_no_figure() -> None:
+    """It is counted apart, as the ledger keeps it."""
+    fold = Fold(WEEK.starts_until(WEEK.end))
+    rows = [row(0, {SUCCESS: 5, FAULT: 5}), row(1, {SUCCESS: 9})]
+    fold.add([msgspec.structs.replace(rows[0], excluded=True), rows[1]])
+    again = Fold(WEEK.starts_until(WEEK.end))
+    kept = [msgspec.structs.replace(rows[0], excluded=True), rows[1]]
+    again.add_totals(of_rows("cells", kept), of_rows("tables", kept))
+    for one in (fold, again):
+        report = report_of(TERMS, WEEK, one, (), now=WEEK.end)
+        assert figure(report, "canary", "requests").n == 9
+        assert report.provenance.excluded_attempts == {"canary": 10}
