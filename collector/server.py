@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     merged = MergedPage() if config.expose_merged else None
     writer.figures.on_commit = metrics.committed
     joiner = Joiner(config, writer, metrics)
-
-    def stored(submission: Submission, received_at: float) -> None:
-        joiner.stored(submission, received_at)
-        if merged is not None:
-            merged.stored(submission, received_at)
-
-    writer.figures.on_stored = stored
+    writer.figures.on_stored = _telling(joiner, merged)
     scraper = Scraper(config, writer, metrics)
     customers = CustomerDoors(config, writer, registry)
     counters = CountersApi(config, registry)
@@ -107,6 +101,18 @@ def _beside(
             config.jetstream, writer, metrics, data_dir=config.data_dir, late_seconds=config.late_seconds
         )
         yield intake.run()
+
+
+def _telling(joiner: Joiner, merged: MergedPage | None) -> Callable[[Submission, float], None]:
+    """Who hears of what is durable."""
+    if merged is None:
+        return joiner.stored
+
+    def stored(submission: Submission, received_at: float) -> None:
+        joiner.stored(submission, received_at)
+        merged.stored(submission, received_at)
+
+    return stored
 
 
 async def _close(writer: Writer, reader: Reader, ledger: Ledger) -> None:
