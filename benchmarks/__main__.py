@@ -9,6 +9,7 @@ from benchmarks import (
     canary_probe,
     collectors_killed,
     judgement_step,
+    ledger_history,
     store_requests,
     wire_decode,
 )
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "canary-probe": canary_probe.run,
     "canary-cost": canary_cost.run,
     "collectors_killed": collectors_killed.run,
+    "ledger_history": ledger_history.run,
     "store": store_requests.run,
 }
 

@@ -110,7 +110,7 @@ def run() -> Result:
             **measure(root),
         }
     return Result(
-        name="ledger-history",
+        name="ledger_history",
         figures=figures,
         ratio=figures["duckdb_table_30_days_cpu_ms"] / figures["table_30_days_cpu_ms"],
         against="DuckDB over the same Parquet files: CPU of one table's 30 days",

@@ -15,6 +15,8 @@ from collector.config import CollectorConfig, HistoryConfig
 from collector.exclusion import Exclusion
 from collector.history import bookkeeping, keeping
 from collector.history.keeping import Keeper, open_history
+from collector.history.reading import History
+from collector.history.store import open_store
 from collector.housekeeping import forget
 from collector.ledger import Ledger
 from collector.ledger_file import database_of
@@ -22,6 +24,7 @@ from collector.metrics import Metrics
 from collector.observation import Outcome
 from collector.reading import Reader
 from collector.series import Reading
+from collector.totals import merged
 from collector.wire import IntervalRow
 from collector.writer import Writer
 from tests.collector.history_samples import DAY, SERIES
@@ -226,3 +229,47 @@ async def test_retention_takes_the_files_and_leaves_word_of_it(worlds: Callable[
     assert count(database_of(world.config.data_dir), "SELECT count(*) FROM exports") == 0
     with world.ledger.transaction() as database:
         assert bookkeeping.place(database).serial == 26
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_n_collectors_equal_one(tmp_path: Path, seed: int) -> None:
+    """Readings split over collectors anyhow, early or late, sealed and kept by each on its own: one root holds what one would hold."""
+    dice = random.Random(seed)
+    readings = [
+        Reading(
+            series=dice.choice(SERIES),
+            at=DAY + dice.randrange(7200),
+            counts={outcome: dice.randint(0, 9) for outcome in dice.sample(list(Outcome), 3)},
+            latency=tuple(dice.randint(0, 5) for _ in range(13)),
+        )
+        for _ in range(200)
+    ]
+    one = World(tmp_path / "one")
+    many = [World(tmp_path / f"c{number}", url=str(tmp_path / "shared")) for number in range(3)]
+    try:
+        for at in (DAY + 8200, DAY + 9000, DAY + 10_000):
+            piece = readings if at == DAY + 10_000 else dice.sample(readings, len(readings) // 3)
+            readings = [reading for reading in readings if reading not in piece]
+            await one.hear(piece)
+            owners = [dice.randrange(len(many)) for _ in piece]
+            for number, world in enumerate(many):
+                await world.hear([reading for reading, owner in zip(piece, owners, strict=True) if owner == number])
+            for world in (one, *many):
+                await world.seal(at)
+                await world.keep(at + 700)
+        shared = History(open_store(str(tmp_path / "shared")))
+        shared.refresh()
+        assert len(shared.known.ledgers()) == 3
+        for kind in ("tables", "cells"):
+            wanted = await one.reader.totals(kind, DAY, DAY + 7200)
+            own = [await world.reader.totals(kind, DAY, DAY + 7200) for world in many]
+            for found in (shared.totals(kind, DAY, DAY + 7200), merged(own), merged(own[::-1])):
+                assert (found.keys, found.key.tolist(), found.start.tolist()) == (
+                    wanted.keys,
+                    wanted.key.tolist(),
+                    wanted.start.tolist(),
+                )
+                assert found.counts.tolist() == wanted.counts.tolist()
+    finally:
+        for world in (one, *many):
+            await world.close()
