@@ -20,6 +20,8 @@ from collector.interval import INTERVAL_SECONDS
 from collector.wire import IntervalRow, UnobservedRow
 
 WORST_INTERVALS = 12
+CUSTOMERS_REASONS = frozenset({"csm_dropped", "csm_lost", "hook_overflow"})
+"""Why customers' counts are missing: no canary was meant to watch there, so that no minutes are missing."""
 TABLES_MOST = 200
 
 ACCOUNTING: tuple[str, ...] = (
@@ -219,12 +221,13 @@ def _coverage(fold: Fold) -> Iterable[CoverageLine]:
         asked = fold.cells.get(cell, {})
         observed = sum(operations >= fold.operations for operations in asked.values())
         reasons: dict[str, int] = dict(fold.unobserved.get(cell, {}))
+        is_customers = not asked and bool(reasons) and reasons.keys() <= CUSTOMERS_REASONS
         yield CoverageLine(
             zone=cell[0],
             endpoint=cell[1],
             intervals=len(fold.starts),
             observed_intervals=observed,
-            unobserved_minutes=(len(fold.starts) - observed) * INTERVAL_SECONDS // 60,
+            unobserved_minutes=0 if is_customers else (len(fold.starts) - observed) * INTERVAL_SECONDS // 60,
             attempts=fold.attempts[cell],
             unobserved=sum(reasons.values()),
             reasons=reasons,

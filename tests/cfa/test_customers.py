@@ -9,6 +9,7 @@ from cfa.report.build import build
 from cfa.report.html_page import render
 from collector.observation import Connection, Level, OperationClass, Outcome, Vantage
 from collector.series import FeedEntry, Reading, Series
+from collector.wire import UnobservedRow
 from tests.cfa.test_report import FAULT, NOW, SUCCESS, TERMS, TIMEOUT, WEEK, row
 
 
@@ -72,3 +73,13 @@ def test_calls_and_customers_are_not_taken_for_servers_or_attempts(vantage: Vant
     assert len(judgement.intake.attempts.rows()) == 0
     restored = Judgement.restore(CfaConfig(), judgement.snapshot())
     assert list(restored.masked.customers.heard) == list(judgement.masked.customers.heard)
+
+
+def test_what_was_not_heard_of_customers_is_told_and_is_no_unwatched_minute() -> None:
+    """Dropped events stand in the coverage by their count; canaries were not meant to watch there."""
+    lost = UnobservedRow(
+        host="csm", zone="", endpoint="csm", connection=Connection.POOLED, operation=OperationClass.CHECK,
+        start=WEEK.start, reason="csm_dropped", count=7,
+    )  # fmt: skip
+    (line,) = build(TERMS, WEEK, [], [lost], now=NOW).coverage
+    assert (line.unobserved, line.reasons, line.unobserved_minutes) == (7, {"csm_dropped": 7}, 0)
