@@ -1,9 +1,9 @@
 """The judgement's section of ``fivenines.yaml``."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -38,6 +38,20 @@ class Destination(Frozen):
     token_file: Path | None = None
 
 
+class CollectorTlsConfig(Frozen):
+    """How collectors at https addresses are known, and how the judgement shows who it is."""
+
+    ca_file: Path | None = Field(None, description="certificate authority of the collectors; none: the machine's own")
+    certificate_file: Path | None = Field(None, description="our certificate, where collectors ask for one")
+    key_file: Path | None = Field(None, description="the certificate's key")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file belong together")
+        return self
+
+
 class CfaConfig(Frozen):
     """What is judged, how rarely a page may be false, and where pages go."""
 
@@ -48,6 +62,7 @@ class CfaConfig(Frozen):
     port: int = Field(8082, ge=1, le=65535)
     collector: str = "http://127.0.0.1:8081"
     collector_token_file: Path | None = None
+    collector_tls: CollectorTlsConfig = CollectorTlsConfig()
     more_ledgers: tuple[str, ...] = Field(
         (), description="URLs of more collectors whose ledgers the report adds to that of collector; same token"
     )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -36,10 +37,12 @@ def bearer(token_file: Path | None) -> dict[str, str]:
 class CollectorClient:
     """A session with one collector; close it when done."""
 
-    def __init__(self, url: str, token_file: Path | None = None) -> None:
+    def __init__(self, url: str, token_file: Path | None = None, tls: ssl.SSLContext | None = None) -> None:
+        """``tls``: for https addresses; none: the machine's own authorities, and no certificate of ours."""
         self._url = url.rstrip("/")
         self._token_file = token_file
-        self._session = aiohttp.ClientSession(read_bufsize=1 << 20)
+        connector = aiohttp.TCPConnector(ssl=tls or True)
+        self._session = aiohttp.ClientSession(connector=connector, read_bufsize=1 << 20)
 
     async def close(self) -> None:
         """Closes the connections."""

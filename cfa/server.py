@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from cfa.api import Api
-from cfa.config import CfaConfig
+from cfa.config import CfaConfig, CollectorTlsConfig
 from cfa.destinations.alertmanager import AlertmanagerDestination
 from cfa.destinations.log import LogDestination
 from cfa.destinations.port import Destination
@@ -69,6 +70,13 @@ async def _feed(config: CfaConfig, store: StateStore, clients: dict[str, Collect
     return MergedFeed({url: clients[url] for url in config.feed_urls}, known)
 
 
+def _tls(config: CollectorTlsConfig) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=config.ca_file)
+    if config.certificate_file is not None:
+        context.load_cert_chain(config.certificate_file, config.key_file)
+    return context
+
+
 async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: JudgeFactory = Judgement) -> None:
     """Runs until cancelled. ``ready`` is set when the API listens (``GET /ready`` says when it also judges).
 
@@ -78,7 +86,8 @@ async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: 
         store = stack.enter_context(StateStore(config.data_dir / "cfa.sqlite"))
         await store.run(store.forget_old, time.time())
         urls = {*config.feed_urls, *config.ledger_urls}
-        clients = {url: CollectorClient(url, config.collector_token_file) for url in urls}
+        tls = _tls(config.collector_tls) if any(url.startswith("https:") for url in urls) else None
+        clients = {url: CollectorClient(url, config.collector_token_file, tls) for url in urls}
         for client in clients.values():
             stack.push_async_callback(client.close)
         feed = await _feed(config, store, clients)

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import ValidationError
 
+from cfa.feed import CollectorClient
+from cfa.ports import FeedUnavailable
 from collector import wire
 from collector.config import CollectorConfig
 from tests.collector.samples import make_batch, running
@@ -100,6 +102,24 @@ async def test_with_a_client_authority_nobody_gets_in_without_its_certificate(
         async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientError):
                 await session.get(f"http://127.0.0.1:{config.port}/ready")
+
+
+async def test_the_judgement_gets_in_with_its_certificate(config_of: Configure, tmp_path: Path) -> None:
+    """Its own client reads the feed of a collector that asks for a certificate; without one it gets nothing."""
+    ours = Authority(tmp_path, "ours")
+    certificate, key = ours.issue("collector")
+    config = config_of(tls_certificate_file=certificate, tls_key_file=key, client_ca_file=ours.file)
+    canary = trusting(ours, ours.issue("canary"))
+    async with running(config):
+        assert (await post(config, canary))[0] == 200
+        url = f"https://127.0.0.1:{config.port}"
+        client = CollectorClient(url, None, trusting(ours, ours.issue("cfa")))
+        assert [entry.cursor for entry in await client.read(0, limit=10, wait_seconds=0)] == [1]
+        await client.close()
+        stranger = CollectorClient(url, None, trusting(ours))
+        with pytest.raises(FeedUnavailable):
+            await stranger.read(0, limit=10, wait_seconds=0)
+        await stranger.close()
 
 
 async def test_whoever_does_not_finish_a_handshake_is_put_out(config_of: Configure, tmp_path: Path) -> None:
