@@ -35,9 +35,11 @@ def increases(before: Page | None, now: Page) -> dict[str, int]:
 
 
 def has_restarted(before: Page, now: Page) -> bool:
-    """Another start time or build, or most counters lower: a few lower ones are tables that were made anew, not a restart."""
+    """Another start time or build. Of a page that tells no start time: most counters lower; a few are tables that were made anew."""
     if before.life != now.life:
         return True
+    if now.tells_start:
+        return False
     used = [(value, now.counters.get(name, 0.0)) for name, value in before.counters.items() if value > 0]
     return sum(later < earlier for earlier, later in used) * 2 > len(used)
 

@@ -29,12 +29,18 @@ class NotMetricsError(ValueError):
 class Page:
     """A scrape. ``counters``: sample name with its labels, as written → value. ``life``: differs after a restart.
 
-    ``gauges``: of :data:`DURABILITY_GAUGES`, by name.
+    ``gauges``: of :data:`DURABILITY_GAUGES`, by name. ``served``: the Date header that it came with; "" without one.
     """
 
     life: tuple[str, ...] = ()
     counters: dict[str, float] = field(default_factory=dict)
     gauges: dict[str, float] = field(default_factory=dict)
+    served: str = ""
+
+    @property
+    def tells_start(self) -> bool:
+        """Whether ``life`` holds the process' start time, so that the same life surely means no restart."""
+        return any(line.startswith(_START) for line in self.life)
 
 
 def read(text: str, family: str) -> Page:

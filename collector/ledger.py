@@ -25,9 +25,9 @@ from collector.merge import collect
 from collector.naming import Names
 from collector.sealing import RESTORED, Sealing
 from collector.sequence import Ranges
-from collector.series import Series
+from collector.series import Series, Unobserved
 from collector.spans import GAP_SECONDS, Span, fold
-from collector.submission import Answer, Scraped, Stored, Submission, entry_of
+from collector.submission import COLLECTOR, Answer, Scraped, Stored, Submission, entry_of
 from collector.wire import Batch
 
 
@@ -99,6 +99,7 @@ class Ledger:
 
     def _take(self, one: Submission, at: float) -> Answer:
         if isinstance(one, Scraped):
+            self._keep_unobserved(COLLECTOR, one.zone, one.unobserved)
             return Stored(self._append(one, at, recused=False))
         sender = (one.host, one.boot)
         try:
@@ -116,7 +117,7 @@ class Ledger:
         self._database.execute("INSERT OR REPLACE INTO senders VALUES (?, ?, ?, ?)", row)
         recused = self._hear(batch, at)
         cursor = self._append(batch, at, recused=recused)
-        self._keep_unobserved(batch)
+        self._keep_unobserved(batch.host, batch.zone, batch.unobserved)
         self._keep_failures(batch, at, recused=recused)
         return Stored(cursor)
 
@@ -161,10 +162,10 @@ class Ledger:
         cursor = self._database.execute("INSERT INTO health_spans VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
         return Span(cursor.lastrowid, span.since, span.until, span.recused, span.reasons)
 
-    def _keep_unobserved(self, batch: Batch) -> None:
+    def _keep_unobserved(self, host: str, zone: str, unobserved: Sequence[Unobserved]) -> None:
         rows = [
-            (interval_of(u.at), batch.host, batch.zone, u.endpoint, u.connection, u.operation, u.reason, u.count)
-            for u in batch.unobserved
+            (interval_of(u.at), host, zone, u.endpoint, u.connection, u.operation, u.reason, u.count)
+            for u in unobserved
         ]
         self._database.executemany(schema.ADD_UNOBSERVED, rows)
 

@@ -1,6 +1,8 @@
 """The third vantage: every server's ``/metrics``, read in turn; a silent server is unobserved, not fine (shell)."""
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ import aiohttp
 
 from collector import counters, exposition
 from collector.config import CollectorConfig, ScrapeTarget
+from collector.coverage import Gaps
 from collector.exposition import NotMetricsError, Page
 from collector.metrics import Metrics
 from collector.observation import Outcome
@@ -21,6 +24,9 @@ logger = logging.getLogger("collector")
 PAGE_BYTES_MAX = 8 * 1024 * 1024
 REPEAT_SECONDS = 10.0
 """All targets' states are told again this often, so that a reader that comes late knows them too."""
+
+FROZEN_SECONDS = 5.0
+"""A page whose Date stands still for so long is an old one: the clock behind it has stopped, or something keeps copies."""
 
 _HEADERS = {"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "identity"}
 
@@ -36,6 +42,7 @@ class Scraper:
         self._metrics = metrics
         self._clock = clock
         self._states: dict[str, TargetState] = {}
+        self._gaps = Gaps()
 
     def states(self) -> list[TargetState]:
         """The last scrape of every target, in the order of the configuration; those not asked yet are left out."""
@@ -75,6 +82,10 @@ class Scraper:
     async def _scrape(self, target: "_Target", session: aiohttp.ClientSession) -> None:
         page, problem = await _fetch(target.config, session)
         at = self._clock()
+        if page is not None and target.is_frozen(page, at):
+            page, problem = None, "stale_page"
+        if problem:
+            self._gaps.missed(target.config, problem, at)
         grown: tuple[Reading, ...] = () if page is None else target.readings(page, at)
         if target.skipped:
             self._metrics.samples_skipped.inc(target.skipped)
@@ -110,12 +121,18 @@ class Scraper:
     async def _repeat(self) -> None:
         while True:
             await asyncio.sleep(REPEAT_SECONDS)
+            with contextlib.suppress(StorageUnavailableError, BusyError):
+                await self._tell_gaps()
             states = tuple(self.states())
             if states:
-                try:
+                with contextlib.suppress(StorageUnavailableError, BusyError):
                     await self._writer.submit(Scraped(zone="", targets=states))
-                except (StorageUnavailableError, BusyError):
-                    continue
+
+    async def _tell_gaps(self) -> None:
+        """Scrapes that brought nothing, as unobserved: without them a silent server would look like an idle one."""
+        for zone, unobserved in self._gaps.told():
+            await self._writer.submit(Scraped(zone=zone, unobserved=unobserved))
+            self._gaps.kept(zone, unobserved)
 
 
 class _Target:
@@ -124,8 +141,15 @@ class _Target:
     def __init__(self, config: ScrapeTarget) -> None:
         self.config = config
         self.before: Page | None = None
+        self._served: tuple[str, float] = ("", 0.0)
         self.skipped = 0
         self._meaning: dict[str, tuple[Series, Outcome] | None] = {}
+
+    def is_frozen(self, page: Page, at: float) -> bool:
+        """Whether the page says for some time now that it was made at the same moment: somebody serves an old one."""
+        if page.served != self._served[0]:
+            self._served = (page.served, at)
+        return bool(page.served) and at - self._served[1] > FROZEN_SECONDS
 
     def readings(self, page: Page, at: float) -> tuple[Reading, ...]:
         """The growth since the last page, by series."""
@@ -151,7 +175,9 @@ async def _fetch(target: ScrapeTarget, session: aiohttp.ClientSession) -> tuple[
             if answer.status != 200:
                 return None, f"http_{answer.status}"
             body = await _read(answer)
-        return exposition.read(body.decode("utf-8", "replace"), counters.family_of(target)), ""
+            served = answer.headers.get("Date", "")
+        page = exposition.read(body.decode("utf-8", "replace"), counters.family_of(target))
+        return dataclasses.replace(page, served=served), ""
     except TimeoutError:
         return None, "timeout"
     except aiohttp.ClientConnectorError:

@@ -4,17 +4,25 @@ from dataclasses import dataclass
 
 from collector.ingest import Duplicate, RefusedError
 from collector.observation import Vantage
-from collector.series import FeedEntry, Reading, TargetState
+from collector.series import FeedEntry, Reading, TargetState, Unobserved
 from collector.wire import Batch
+
+COLLECTOR = "collector"
+"""The host of what the collector itself has seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scraped:
-    """What a scrape brought: it has no identity, the collector itself made it."""
+    """What a scrape brought: it has no identity, the collector itself made it.
+
+    ``unobserved``: scrapes that brought nothing (the endpoint is the target's name); kept in the ledger, not told in the feed,
+    where ``targets`` says that a server is silent.
+    """
 
     zone: str
     readings: tuple[Reading, ...] = ()
     targets: tuple[TargetState, ...] = ()
+    unobserved: tuple[Unobserved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,7 @@ def entry_of(one: Submission, *, cursor: int, received_at: float) -> FeedEntry:
         return FeedEntry(
             cursor=cursor,
             received_at=received_at,
-            host="collector",
+            host=COLLECTOR,
             zone=one.zone,
             vantage=Vantage.SERVER,
             readings=one.readings,

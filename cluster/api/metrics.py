@@ -1,6 +1,6 @@
 """What a router counts (shell: it writes into a Prometheus registry). Names as in docs/api.md."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 MAX_TABLES = 500
 """More tables than this share the label "": whoever creates tables must not be able to fill the memory."""
@@ -30,6 +30,7 @@ class RouterMetrics:
         )
         self.connections = Gauge("store_connections", "Connections that are open", registry=registry)
         Gauge("store_build_info", "Always 1", ("version",), registry=registry).labels(version).set(1)
+        ProcessCollector(registry=registry)  # its start time tells readers of the counters when these began anew
         self._tables = {""}
         self._counters: dict[tuple[str, str, str, str], Counter] = {}
         self._histograms: dict[tuple[str, str], Histogram] = {}

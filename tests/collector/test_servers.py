@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -22,6 +23,7 @@ class FakeServer:
         self.port = free_port()
         self.status = 200
         self.scrapes = 0
+        self.date: str | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -39,7 +41,8 @@ class FakeServer:
     async def page(self, _request: web.Request) -> web.Response:
         """The page."""
         self.scrapes += 1
-        return web.Response(body=generate_latest(self.registry), status=self.status)
+        headers = {"Date": self.date} if self.date else None
+        return web.Response(body=generate_latest(self.registry), status=self.status, headers=headers)
 
     @contextlib.asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
@@ -151,6 +154,44 @@ async def test_states_are_repeated(config_of: Callable[..., CollectorConfig], mo
         entries = await eventually(client, lambda entries: any(len(e.targets) == 2 for e in entries))
         last = [e for e in entries if len(e.targets) == 2][-1]
         assert {t.target: t.up for t in last.targets} == {"az1-router-1": True, "az1-router-2": False}
+
+
+async def test_scrapes_that_bring_nothing_are_unobserved(
+    config_of: Callable[..., CollectorConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is counted in the ledger, under the server's name and the reason; a server that answers has none."""
+    monkeypatch.setattr(servers, "REPEAT_SECONDS", 0.1)
+    good, silent = FakeServer(), FakeServer()
+    async with good.up(), running(scraping(config_of, good.port, silent.port)) as client:
+        await good.scraped(10)
+        path = f"/v1/unobserved?start={time.time() - 600}&end={time.time() + 600}"
+        async with asyncio.timeout(5):
+            while sum(row["count"] for row in (await client.get(path))[1]) < 10:
+                await asyncio.sleep(0.05)
+        rows = (await client.get(path))[1]
+        asked = (await client.get("/metrics"))[1]
+    assert {(row["host"], row["zone"], row["endpoint"], row["operation"], row["reason"]) for row in rows} == {
+        ("collector", "az1", "az1-router-2", "check", "scrape_connect_refused")
+    }
+    failed = float(asked.split('collector_scrapes_total{result="connect_refused"} ')[1].split()[0])
+    assert sum(row["count"] for row in rows) <= failed
+
+
+async def test_an_old_page_is_a_silent_server(
+    config_of: Callable[..., CollectorConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page whose Date stands still is served by something else than the server; its counts are not believed until it moves on."""
+    monkeypatch.setattr(servers, "FROZEN_SECONDS", 0.2)
+    server = FakeServer()
+    server.date = "Tue, 24 Nov 2026 12:00:00 GMT"
+    async with server.up(), running(scraping(config_of, server.port)) as client:
+        await eventually(client, lambda entries: "stale_page" in told_of(entries, "az1-router-1"))
+        server.serve("success", 5)
+        await server.scraped(3)
+        assert counted(await entries_of(client)) == {}
+        server.date = "Tue, 24 Nov 2026 12:00:09 GMT"
+        entries = await eventually(client, lambda entries: bool(counted(entries)))
+        assert counted(entries) == {Outcome.SUCCESS: 5}
 
 
 async def test_a_hanging_or_foreign_page_is_a_silent_server(config_of: Callable[..., CollectorConfig]) -> None:
