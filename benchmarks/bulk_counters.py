@@ -249,7 +249,7 @@ def _victoria(folder: Path) -> dict[str, float]:
         door = Door(port, pid)
         door.until_ready("/health")
         used = []
-        for tick in range(TICKS + 1):
+        for tick in range(min(TICKS, 3) + 1):  # making the requests takes longer than serving them
             before = _cpu_seconds(pid)
             at_ms = int(time.time()) * 1000
             door.send("/api/v1/write", writer.requests(tick, at_ms), **headers)

@@ -23,6 +23,7 @@ from collector import query
 from collector.bulk.metrics import BulkMetrics
 from collector.bulk.refusals import STATUS, BulkRefusal, BulkRefusedError
 from collector.config import CollectorConfig
+from collector.query import QueryError
 
 if TYPE_CHECKING:
     from collector.bulk.lane import Lane
@@ -33,6 +34,8 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 ARRIVING_BYTES_MAX = 128 * 1024 * 1024
 FEED_BYTES = 16 * 1024 * 1024
 WAIT_SECONDS_MAX = 60.0
+SPAN_SECONDS_MAX = 86400.0
+"""Of one question for a table's intervals: some milliseconds for each sealed one."""
 BODY_BYTES_A_SECOND = 256 * 1024
 """Slower than this, after the usual patience, is no sender but someone who holds a connection."""
 
@@ -57,7 +60,9 @@ class CountersApi:
         self._lane: Lane | None = None
         self._opening = asyncio.Lock()
         self._opened = asyncio.Event()
-        self._reading = ThreadPoolExecutor(2, thread_name_prefix="counters-reader")
+        # The feed has a thread of its own: a long question must not hold up the judgement.
+        self._feeding = ThreadPoolExecutor(1, thread_name_prefix="counters-feed")
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="counters-query")
         self._arriving_bytes = 0
 
     def add_routes(self, router: web.UrlDispatcher, *, may: Callable[[web.Request], bool]) -> None:
@@ -91,7 +96,8 @@ class CountersApi:
 
     async def close(self) -> None:
         """Take what waits, then let go."""
-        await asyncio.to_thread(self._reading.shutdown, wait=True, cancel_futures=True)
+        for threads in (self._feeding, self._asking):
+            await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
         if self._lane is not None:
             await self._lane.close()
 
@@ -204,7 +210,7 @@ class CountersApi:
                 pass
         newest = lane.figures.newest
         try:
-            body = await self._read(lambda: lane.store.log.read(after, FEED_BYTES))
+            body = await self._on(self._feeding, lambda: lane.store.log.read(after, FEED_BYTES))
         except FileNotFoundError:
             return self._gone(lane, "older entries are not kept any more")
         oldest = lane.store.log.oldest()
@@ -223,20 +229,22 @@ class CountersApi:
 
         first, limit = query.counters_page(request.query, reading.PAGE_MAX)
         lane = await self.lane()
-        return _frames(await self._read(lambda: reading.names_page(lane.store, first, limit)))
+        return _frames(await self._on(self._asking, lambda: reading.names_page(lane.store, first, limit)))
 
     async def _get_intervals(self, request: web.Request) -> web.StreamResponse:
         from collector.bulk import reading  # noqa: PLC0415 (loaded with the lane)
 
         span, table = query.counters_intervals(request.query)
+        if span.end - span.start > SPAN_SECONDS_MAX:
+            raise QueryError(f"end: at most {SPAN_SECONDS_MAX:.0f} s after start here")
         lane = await self.lane()
-        return _json(await self._read(lambda: reading.intervals(lane.store, span.start, span.end, table)))
+        return _json(await self._on(self._asking, lambda: reading.intervals(lane.store, span.start, span.end, table)))
 
     async def _get_senders(self, _request: web.Request) -> web.StreamResponse:
         from collector.bulk import reading  # noqa: PLC0415 (loaded with the lane)
 
         lane = await self.lane()
-        return _json(await self._read(lambda: reading.senders(lane.store)))
+        return _json(await self._on(self._asking, lambda: reading.senders(lane.store)))
 
-    async def _read(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._reading, work)
+    async def _on(self, threads: ThreadPoolExecutor, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(threads, work)

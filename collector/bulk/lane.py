@@ -24,6 +24,7 @@ GROUP_MAX = 64
 GROUP_BYTES_MAX = 64 * 1024 * 1024
 WAITING_BYTES_MAX = 128 * 1024 * 1024
 ROUND_SECONDS = 2.0
+FORGET_SECONDS = 3600.0
 RESEAL_SECONDS = 60.0
 """Late counts are gathered for this long before they make a version."""
 CHECKPOINT_BYTES = 1024 * 1024 * 1024
@@ -75,6 +76,7 @@ class Lane:
         self._grown = asyncio.Event()
         self._broken = False
         self._resealed_at = 0.0
+        self._forgot_at = 0.0
         self._thread = threading.Thread(target=self._run, name="counters-writer", daemon=True)
         self._thread.start()
 
@@ -208,7 +210,9 @@ class Lane:
             await self._seal(start)
         if due or self.store.log.size_since(self.store.first_segment) > CHECKPOINT_BYTES:
             await self._checkpoint(at)
-        await asyncio.to_thread(self.store.sealed.forget, at - self._settings.interval_retention_seconds)
+        if at - self._forgot_at >= FORGET_SECONDS:  # looks at every file: a hundred thousand in a year
+            self._forgot_at = at
+            await asyncio.to_thread(self.store.sealed.forget, at - self._settings.interval_retention_seconds)
 
     def _due(self, at: float) -> list[int]:
         """Open intervals that are over: sealed for the first time at once, again once a minute or when there is no more room."""

@@ -134,6 +134,17 @@ async def test_nobody_without_the_token_writes_or_reads(config_of: Configure, tm
         assert (await post(client, names(HOST, range(4)), headers=shown))[0] == 200
 
 
+async def test_what_cannot_be_asked_is_said(client: Client) -> None:
+    """No table, more than a day, an unknown parameter: 400 with the parameter's name."""
+    for query, name in (
+        ("start=0&end=1", "table"),
+        ("start=0&end=90000&table=x", "end"),
+        ("start=0&end=1&table=x&by=z", "by"),
+    ):
+        status, told = await client.get(f"/v1/counters/intervals?{query}")
+        assert (status, told["error"], told["detail"].split(":")[0]) == (400, "bad_query", name)
+
+
 async def test_a_hole_in_the_numbers_is_shown(client: Client) -> None:
     """A batch that never came, and increments that its sender gave up, are told by the sender's page and the metrics."""
     await post(client, names(HOST, range(4)))
