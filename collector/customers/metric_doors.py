@@ -24,6 +24,7 @@ from collector.customers.streams import Streams
 from collector.ingest import FUTURE_SECONDS, LATE_SECONDS, RefusedError
 from collector.observation import Level, OperationClass, Outcome
 from collector.series import Reading
+from collector.shape import COUNT_MAX
 from collector.wire import MAX_BODY_BYTES
 from collector.writer import BusyError, StorageUnavailableError
 
@@ -203,6 +204,8 @@ class MetricDoors:
     # --- both -------------------------------------------------------------------------------------------------------------------
 
     def _count(self, grown: _Grown) -> str:
+        if max(grown.amount, *grown.latency.values(), 0) > COUNT_MAX:
+            return "count_too_large"
         try:
             who = self._directory.who(grown.customer, grown.table, grown.zone)
         except NobodyError as nobody:

@@ -145,11 +145,14 @@ async def test_what_is_not_taken_is_said(config_of: Callable[..., CollectorConfi
         assert (await post(client, b"x", PROTOBUF, **{"Content-Encoding": "br"}))[0] == 415
         assert (await post(client, bomb, PROTOBUF, **{"Content-Encoding": "gzip"}))[0] == 413
         assert (await post(client, gzip.compress(b"abc")[:-4], PROTOBUF, **{"Content-Encoding": "gzip"}))[0] == 400
+        huge = a_request(2**63, start=time.time() - 1, at=time.time(), delta=True)
+        assert b'"rejectedDataPoints": "1"' in (await post(client, huge))[1]
         late = a_request(1, start=1.0, at=time.time() + 4000)
         status, answer = await post(client, late)
         assert status == 200
         assert json.loads(answer)["partialSuccess"]["rejectedDataPoints"] == "1"
         _, metrics = await client.get("/metrics")
+    assert 'collector_customers_points_total{protocol="otlp",result="count_too_large"} 1.0' in metrics
     assert 'collector_customers_points_total{protocol="otlp",result="from_the_future"} 1.0' in metrics
     assert 'collector_customers_refused_total{protocol="otlp",reason="malformed"} 3.0' in metrics
 
