@@ -16,7 +16,7 @@ from collector.series import Series
 Ints = NDArray[np.int64]
 
 INTERVAL_GROUP_ROWS = 32_768
-ROLLUP_GROUP_ROWS = 16_384
+ROLLUP_GROUP_ROWS = 8_192
 """Rows are sorted, so that a question about one table reads one or two row groups of a file."""
 
 

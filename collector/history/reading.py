@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +26,37 @@ from collector.totals import Totals, merged
 READERS = 4
 """Files read at a time: they wait for a disk or a bucket more than for a core."""
 KEPT_MAX, KEPT_BYTES_MAX = 8, 32 * 1024 * 1024
+FOOTERS_MAX = 128
 
 _COLUMNS = ("start", "version", "recused", "excluded", *layout.OUTCOME_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    """A file's row groups, and the least and greatest value of some columns in each; None where the file does not say."""
+
+    metadata: pq.FileMetaData
+    ranges: dict[str, list[tuple[str, str] | None]]
+
+    @classmethod
+    def of(cls, metadata: pq.FileMetaData, names: Iterable[str]) -> Self:
+        """From a file's metadata."""
+        places = {metadata.schema.column(place).name: place for place in range(metadata.num_columns)}
+        ranges: dict[str, list[tuple[str, str] | None]] = {}
+        for name in names:
+            seen = [
+                metadata.row_group(group).column(places[name]).statistics for group in range(metadata.num_row_groups)
+            ]
+            ranges[name] = [(one.min, one.max) if one is not None and one.has_min_max else None for one in seen]
+        return cls(metadata, ranges)
+
+    def groups(self, where: Mapping[str, str]) -> list[int]:
+        """The row groups that may hold rows with these values."""
+        found = range(self.metadata.num_row_groups)
+        for name, value in where.items():
+            ranges = self.ranges[name]
+            found = [g for g in found if (one := ranges[g]) is None or one[0] <= value <= one[1]]  # type: ignore[assignment]
+        return list(found)
 
 
 class History:
@@ -37,6 +68,7 @@ class History:
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self._kept: dict[str, pa.Table] = {}
+        self._footers: dict[tuple[str, tuple[str, ...]], _Footer] = {}
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="history")
 
     def close(self) -> None:
@@ -94,6 +126,18 @@ class History:
                 self._kept[path] = table
         return table
 
+    def _footer(self, path: str, source: Any, names: tuple[str, ...]) -> "_Footer":
+        """What a file says of its row groups; remembered, since files never change."""
+        with self._lock:
+            known = self._footers.get((path, names))
+        if known is None:
+            known = _Footer.of(pq.read_metadata(source), names)
+            with self._lock:
+                if len(self._footers) >= FOOTERS_MAX:
+                    self._footers.pop(next(iter(self._footers)))
+                self._footers[path, names] = known
+        return known
+
     def totals(
         self,
         kind: str,
@@ -134,24 +178,16 @@ class History:
         """The rows of a file that are wanted; row groups that cannot have any are not read."""
         names = list(columns) if columns is not None else None
         with self.store.open(path) as source:
-            file = pq.ParquetFile(source)
-            groups = [g for g in range(file.metadata.num_row_groups) if _may_hold(file, g, where)]
-            table = file.read_row_groups(groups, columns=names, use_threads=False)
+            footer = self._footer(path, source, tuple(where))
+            groups = footer.groups(where)
+            table = pq.ParquetFile(source, metadata=footer.metadata).read_row_groups(
+                groups, columns=names, use_threads=False
+            )
         for name, value in where.items():
             table = table.filter(pc.equal(table[name], value))
         if not wanted.whole and table.num_rows:
             table = table.filter(pa.array(_is_wanted(table, wanted)))
         return table
-
-
-def _may_hold(file: pq.ParquetFile, group: int, where: Mapping[str, str]) -> bool:
-    meta = file.metadata.row_group(group)
-    for name, value in where.items():
-        place = file.schema_arrow.get_field_index(name)
-        seen = meta.column(place).statistics
-        if seen is not None and seen.has_min_max and not seen.min <= value <= seen.max:
-            return False
-    return True
 
 
 def _is_wanted(table: pa.Table, wanted: Reading) -> NDArray[np.bool_]:
