@@ -47,7 +47,7 @@ class Sender:
             BulkRefusal.UNKNOWN_SERIES,
             f"{len(unknown)} series numbers are not registered for this boot: register them, then send the batch again",
             unknown=len(unknown),
-            ranges=ranges_of(unknown)[:TOLD_RANGES_MAX],
+            ranges=ranges_of(unknown, TOLD_RANGES_MAX),
         )
 
     def known(self, numbers: NDArray[Any]) -> NDArray[np.uint32]:
@@ -129,8 +129,8 @@ def missing(seen: Ranges) -> int:
     return seen[-1][1] - sum(last - first + 1 for first, last in seen) if seen else 0
 
 
-def ranges_of(numbers: NDArray[Any]) -> list[list[int]]:
-    """Ascending numbers as inclusive ranges."""
+def ranges_of(numbers: NDArray[Any], most: int) -> list[list[int]]:
+    """Ascending numbers as inclusive ranges, the first ``most`` of them: there may be millions."""
     breaks = np.flatnonzero(np.diff(numbers.astype(np.int64)) != 1)
-    firsts, lasts = numbers[np.r_[0, breaks + 1]], numbers[np.r_[breaks, len(numbers) - 1]]
+    firsts, lasts = numbers[np.r_[0, breaks + 1][:most]], numbers[np.r_[breaks, len(numbers) - 1][:most]]
     return [[int(first), int(last)] for first, last in zip(firsts, lasts, strict=True)]

@@ -134,6 +134,12 @@ async def test_nobody_without_the_token_writes_or_reads(config_of: Configure, tm
         assert (await post(client, names(HOST, range(4)), headers=shown))[0] == 200
 
 
+async def test_unknown_numbers_are_told_in_pieces(client: Client) -> None:
+    """However many there are, an answer names a hundred ranges: the next answer names the next."""
+    status, told = await post(client, counts(HOST, 1, now(), {"success": dict.fromkeys(range(0, 20_000, 2), 1)}))
+    assert (status, told["unknown"], len(told["ranges"]), told["ranges"][-1]) == (409, 10_000, 100, [198, 198])
+
+
 async def test_what_cannot_be_asked_is_said(client: Client) -> None:
     """No table, more than a day, an unknown parameter: 400 with the parameter's name."""
     for query, name in (
