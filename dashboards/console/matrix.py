@@ -13,7 +13,7 @@ VERDICT_WORDS = {
     "not_enough_evidence": "failures, not enough evidence",
     "unobserved": "unobserved",
 }
-OPERATION_ORDER = ("write", "strong_read", "eventual_read", "query", "transaction", "control")
+OPERATION_ORDER = ("write", "strong_read", "eventual_read", "query", "transaction", "batch", "control", "check")
 CONNECTION_ORDER = ("fresh", "pooled")
 ENDPOINT_ORDER = ("standard", "fips", "dualstack", "account")
 

@@ -16,7 +16,9 @@ OPERATIONS = {
     "eventual_read": "eventual read",
     "query": "query",
     "transaction": "transaction",
+    "batch": "batch",
     "control": "control",
+    "check": "check",
 }
 SCOPE_WORDS = {
     "region": "region",

@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from canary.classify import OUTCOMES
 from canary.config import CanaryConfig
 from canary.jury import Echo, SelfCheck, complaints
+from canary.metrics import Metrics
 from fivenines.config import parse
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "canary.md").read_text(encoding="utf-8")
@@ -42,3 +44,11 @@ def test_every_reason_it_names_exists() -> None:
     known = set(OUTCOMES) | set(complaints(sick)) | fields
     others = {"strong_read", "eventual_read", "ca_file", "server_name"}
     assert {word for word in named if not word.startswith("canary_")} - known <= others
+
+
+def test_every_metric_is_named() -> None:
+    """What a canary process shows is in the table at the end."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    names = {f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()}
+    assert {name for name in names if f"| `{name}` |" not in TEXT} == set()
