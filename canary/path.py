@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from canary.config import CanaryConfig
 from canary.faults import Component
 
+KNOWN_MAX = 10_000
+"""Ways that are remembered: there are few, and each is gone again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -23,6 +26,7 @@ class Map:
     def __init__(self, config: CanaryConfig) -> None:
         self._router_at = {hop.address: hop.router for hop in config.path_hops}
         self._zone_of = {hop.router: hop.zone for hop in config.path_hops}
+        self._known: dict[tuple[str | None, ...], Path] = {}
         self._prefixes = tuple((f"{zone}-", zone) for zone in config.zones)
 
     def component_at(self, address: str) -> Component | None:
@@ -32,14 +36,23 @@ class Map:
 
     def path(self, address: str | None, headers: dict[str, str], partition: str | None) -> Path:
         """The way of an attempt: the address says which router was meant, the answer's headers correct it."""
-        router = headers.get("x-router") or (self._router_at.get(address) if address else None)
-        node = headers.get("x-replica") or None
+        said = (address, headers.get("x-router"), headers.get("x-replica"), headers.get("x-partition") or partition)
+        known = self._known.get(said)
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            known = self._known[said] = self._path(*said)
+        return known
+
+    def _path(self, address: str | None, router: str | None, node: str | None, partition: str | None) -> Path:
+        router = router or (self._router_at.get(address) if address else None)
+        node = node or None
         return Path(
             router,
             self._zone_of.get(router) if router else None,
             node,
             self._node_zone(node) if node else None,
-            headers.get("x-partition") or partition,
+            partition,
         )
 
     def _node_zone(self, node: str) -> str | None:

@@ -7,7 +7,7 @@ from time import monotonic
 from canary.classify import TIMEOUT_REASONS, Verdict
 from canary.clock import Clock
 from canary.metrics import Metrics
-from canary.path import Map, Path
+from canary.path import KNOWN_MAX, Map, Path
 from canary.plan import Cell, Host
 from canary.selfcheck import LagTicker, SelfCheckRunner
 from canary.tally import Tally
@@ -63,6 +63,7 @@ class Recorder:
         self._metrics = metrics
         self._selfcheck = selfcheck
         self._hurry = hurry
+        self._known: dict[tuple[Cell, str, Level, Path], Series] = {}
 
     def record(self, seen: Seen) -> bool:
         """Count it; False when it says nothing, for the host itself was too slow."""
@@ -111,6 +112,16 @@ class Recorder:
         return now
 
     def _series(self, seen: Seen, path: Path) -> Series:
+        """Made once for all probes that it names: making it costs more than counting with it."""
+        key = (seen.cell, seen.table, seen.level, path)
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            known = self._known[key] = self._new_series(seen, path)
+        return known
+
+    def _new_series(self, seen: Seen, path: Path) -> Series:
         return Series(
             vantage=Vantage.CANARY,
             host=self._host.name,
