@@ -100,6 +100,30 @@ async def test_what_the_kernel_drops_is_told_as_unobserved() -> None:
     assert {missing.reason for _, _, _, told in outlet.taken for missing in told} == {"csm_dropped"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how many datagrams it dropped")
+async def test_drops_are_in_the_ledger(config_of: Callable[..., CollectorConfig]) -> None:
+    """What the ledger counted and what it calls unobserved add up to what was sent; the feed calls it a customer's word."""
+    port = free_udp_port()
+    sent = 400
+    async with running(config_of(customers=CustomersConfig(csm_port=port, csm_buffer_bytes=8192))) as client:
+        await asyncio.sleep(0.1)
+        send(port, event(), sent)
+        span = f"start={time.time() - 600}&end={time.time() + 600}"
+        counted = unobserved = 0
+        async with asyncio.timeout(15):
+            while counted + unobserved < sent:
+                await asyncio.sleep(0.2)
+                _, missing = await client.get(f"/v1/unobserved?{span}")
+                unobserved = sum(one["count"] for one in missing)
+                rows = await client.rows(vantage="customer")
+                counted = sum(sum(row.counts.values()) for row in rows)
+        _, entries = await client.get("/v1/feed?after=0&limit=100")
+    assert unobserved > 0
+    assert counted + unobserved == sent
+    assert {(one["host"], one["endpoint"], one["reason"]) for one in missing} == {("csm", "csm", "csm_dropped")}
+    assert {entry["vantage"] for entry in entries} == {"customer"}
+
+
 async def test_counts_wait_while_the_ledger_cannot_be_written() -> None:
     """Nothing is lost and nothing told twice when a write fails and succeeds later."""
     outlet = Outlet()
