@@ -218,7 +218,7 @@ class Api:
         asked = query.feed(request.query)
         self._feed_asked_at = self._clock()
         self._metrics.feed_lag.set(max(0, self._writer.figures.newest - asked.after))
-        if asked.after > self._writer.figures.newest:
+        if asked.after > self._writer.figures.newest and asked.after > await self._newest():
             return self._gone(await self._reader.feed(0, 1), "this ledger has not come so far: it is another one")
         if asked.wait:
             try:
@@ -230,6 +230,10 @@ class Api:
         if found[0] is not None and asked.after < found[0] - 1:
             return self._gone(found, "older entries are not kept any more")
         return web.Response(body=b"[" + b",".join(found[1]) + b"]", content_type="application/json")
+
+    async def _newest(self) -> int:
+        """As the writer's own thread knows it: an entry can be read from the file a moment before the loop is told of it."""
+        return await self._writer.work(lambda ledger: ledger.newest)
 
     def _gone(self, found: tuple[int | None, list[bytes]], detail: str) -> web.Response:
         oldest = found[0] if found[0] is not None else self._writer.figures.newest + 1

@@ -146,3 +146,15 @@ def test_a_sender_with_a_thousand_holes_is_refused() -> None:
     """The memory that one sender can take is bounded."""
     holes = tuple((n, n) for n in range(1, 2001, 2))
     assert refusal_of(lambda: ingest.decide(make_batch(5000, at=NOW), holes)).reason is Refusal.TOO_MANY_HOLES
+
+
+def test_what_is_left_of_a_refused_batch_is_its_number_and_its_counts() -> None:
+    """Attempts and unobserved probes become unobserved for the refusal's reason; a time not to be believed becomes now."""
+    now = 1_764_000_030.0
+    batch = make_batch(7, at=now + 9e5)
+    left = ingest.remainder(batch, Refusal.FROM_THE_FUTURE, at=now)
+    assert (left.host, left.boot, left.sequence, left.readings, left.health) == (batch.host, "b1", 7, (), None)
+    assert [(u.reason, u.count, u.at) for u in left.unobserved] == [("refused_from_the_future", 3, 1_764_000_000)]
+    ingest.check(left, at=now)
+    again = ingest.remainder(left, Refusal.TOO_OLD, at=now)
+    assert [(u.reason, u.count) for u in again.unobserved] == [("refused_too_old", 3)]
