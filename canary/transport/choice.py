@@ -4,6 +4,7 @@ import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from canary.absence import absent
 from canary.backlog import Bound, MemoryStore, Store
@@ -58,8 +59,13 @@ def way_of(config: CanaryConfig, host: Host, boot: str, token: str | None) -> Wa
 
 
 def transports(config: CanaryConfig, token: str | None, rank: int) -> list[Transport]:
-    """The host's lanes, the preferred one first; hosts begin at different collectors, so that these share the load."""
+    """The host's lanes, the preferred one first; hosts begin at different collectors, so that these share the load.
+
+    Raises ``ValueError`` when JetStream is configured and its client is not installed.
+    """
     if config.jetstream is not None:
+        if find_spec("nats") is None:
+            raise ValueError("canary.jetstream needs the extra nats: pip install 'fivenines[nats]'")
         return [JetStreamTransport(config.jetstream)]
     urls = config.collectors
     first = rank % len(urls)

@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ RECONNECT_SECONDS = 0.2
 
 
 class JetStreamIntake:
-    """One task for each shard of ours; a server that is away is waited for."""
+    """One task for each shard of ours; a server that is away is waited for. Raises ``ValueError`` without the extra ``nats``."""
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class JetStreamIntake:
         late_seconds: float = LATE_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if find_spec("nats") is None:
+            raise ValueError("collector.jetstream needs the extra nats: pip install 'fivenines[nats]'")
         self._config = config
         self._writer = writer
         self._metrics = metrics
