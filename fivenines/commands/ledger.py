@@ -12,7 +12,7 @@ import typer
 
 from fivenines.commands.options import FINDING, ConfigOption, JsonOption, fail, print_json, resolved
 from fivenines.config import Config
-from fivenines.ledger_client import LedgerClient, LedgerRefused, NoCollector, exclude_offline, exclusions_offline
+from fivenines.ledger_client import LedgerClient, LedgerRefused, NoCollector
 
 ledger = typer.Typer(help="The ledger of counts.\n\nExample: fivenines ledger verify", no_args_is_help=True)
 
@@ -163,6 +163,8 @@ def _client(settings: Config) -> LedgerClient:
 
 def _asked(settings: Config, wanted: dict[str, Any]) -> int:
     """Through the running collector; into the folder when none runs."""
+    from fivenines.ledger_offline import exclude_offline  # noqa: PLC0415 (loads what reads Parquet)
+
     try:
         return int(asyncio.run(_client(settings).post("/v1/exclusions", wanted))["id"])
     except NoCollector:
@@ -175,6 +177,8 @@ def _asked(settings: Config, wanted: dict[str, Any]) -> int:
 
 
 def _list(settings: Config, as_json: bool) -> None:
+    from fivenines.ledger_offline import exclusions_offline  # noqa: PLC0415
+
     try:
         found = exclusions_offline(settings.collector.data_dir)
     except OSError as error:
