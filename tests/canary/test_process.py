@@ -266,9 +266,10 @@ async def test_a_target_that_does_not_name_partitions_gets_fixed_keys() -> None:
         store.says_partition = False
         async with running(config(dns, store, (collector.url,), free_ports(), partitions=3)) as ready:
             await asyncio.wait_for(ready.wait(), 5)
-            await collector.until(lambda: len(collector.readings()) > 10)
+            keys = lambda: {body["Item"]["pk"]["S"] for name, _, body in store.requests if name == "PutItem"}  # noqa: E731
+            await collector.until(lambda: len(collector.readings()) > 10 and len(keys()) >= 3)
         assert {r.series.partition for r in collector.readings()} == {None}
-        assert len({body["Item"]["pk"]["S"] for name, _, body in store.requests if name == "PutItem"}) == 3
+        assert len(keys()) == 3
 
 
 async def test_bad_faults_and_strangers_are_refused_with_a_reason(tmp_path: Path) -> None:
