@@ -96,7 +96,7 @@ class Canary:
             self.endpoint,
             Connection.POOLED,
             0,
-            lambda host: dynamodb.request(asked.question, host, self.signer, time()),
+            lambda host: dynamodb.request(asked.question, host, self.signer, time(), call_id="x"),
             monotonic() + 5,
         )
         trace = await self.asker.attempt(errand)
