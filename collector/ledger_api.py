@@ -14,7 +14,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from collector import query
 from collector.availability import availability
@@ -25,6 +25,7 @@ from collector.reading import Reader
 from collector.writer import Writer
 
 BODY_BYTES_MAX = 16 * 1024
+BODY_SECONDS = 10.0
 _TEXT = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 
@@ -80,14 +81,30 @@ class LedgerApi:
         """``POST /v1/exclusions``."""
         if (request.content_length or 0) > BODY_BYTES_MAX:
             raise QueryError(f"body: more than {BODY_BYTES_MAX} bytes")
-        body = await request.content.read(BODY_BYTES_MAX + 1)
+        body = await _body_of(request)
         try:
             wanted = msgspec.json.decode(body, type=ExclusionRequest)
             statement = statement_of(wanted, await self._reader.exclusions(), at=self._clock())
             number = await self._writer.work(partial(Ledger.exclude, statement=statement))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, OverflowError) as error:
             raise QueryError(f"body: {error}") from error
         return _json({"id": number}, 201)
+
+
+async def _body_of(request: web.Request) -> bytes:
+    """The whole body; who sends it too slowly, or not as HTTP says, is refused."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > BODY_BYTES_MAX:
+                    raise QueryError(f"body: more than {BODY_BYTES_MAX} bytes")
+    except TimeoutError as error:
+        raise QueryError(f"body: not here within {BODY_SECONDS:g} s") from error
+    except (ClientError, web.RequestPayloadError) as error:
+        raise QueryError(f"body: {error}") from error
+    return bytes(body)
 
 
 def statement_of(wanted: ExclusionRequest, known: list[Exclusion], *, at: float) -> Exclusion:

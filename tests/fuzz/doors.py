@@ -5,7 +5,6 @@ A route that this collector does not have (it answers 404) is left out. ``refuse
 """
 
 import random
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from collector import wire
 from collector.remote_write import message
+from tests.collector.bulk import frames
 from tests.collector.samples import make_batch, make_health
 
 
@@ -60,15 +60,26 @@ def remote_write(rng: random.Random, _number: int) -> bytes:
 
 
 def counters(rng: random.Random, _number: int) -> bytes:
-    """A frame of the columnar lane, as far as its prefix; what follows is noise of the length that it promises."""
-    noise = rng.randbytes(rng.choice((0, 8, 256)))
-    return struct.pack("<4sIQ", b"5NC1", min(64, len(noise)), 16 + len(noise)) + noise
+    """A frame of the columnar lane: what numbers mean, or counts by number (409 as long as nobody has said what they mean)."""
+    host = f"az{rng.randint(1, 3)}-fuzz-1"
+    if rng.random() < 0.5:
+        return frames.names(host, range(8))
+    return frames.counts(host, rng.randint(1, 200), int(time.time()), {"success": {0: 3, 5: 1}, "timeout": {2: 1}})
+
+
+def exclusion(rng: random.Random, _number: int) -> bytes:
+    """An hour of a zone that exists nowhere, to be left out."""
+    start = time.time() - rng.randint(3600, 7200)
+    return wire.encode({"start": start, "end": start + 60, "where": {"zone": "fuzz"}, "reason": "fuzz", "who": "fuzz"})
 
 
 DOORS: tuple[Door, ...] = (
     Door(path="/v1/batches", valid=batch, refused="collector_refused_total"),
-    Door(path="/v1/counters", valid=counters, kind="application/octet-stream"),
+    Door(
+        path="/v1/counters", valid=counters, kind="application/octet-stream", refused="collector_counters_refused_total"
+    ),
     Door(path="/v1/otlp/v1/metrics", valid=otlp),
+    Door(path="/v1/exclusions", valid=exclusion),
     Door(path="/v1/write", valid=remote_write, kind="application/x-protobuf", encoding="snappy"),
 )
 QUESTIONS = (
