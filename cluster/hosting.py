@@ -173,6 +173,14 @@ class Replicas:
         if known is not None and known.replica.config_lsn <= order.config_lsn:
             self.drop(order.group)
 
+    def catalogue_is(self, members: tuple[str, ...], config_lsn: int) -> None:
+        """Who belongs to the catalogue's group: a replica that was removed while it was away is not kept for ever."""
+        known = self.groups.get(catalogue.GROUP)
+        if known is None or self._node.name in (*members, *known.partition.replicas):
+            return
+        if config_lsn > known.replica.config_lsn and known.silent_seconds() > FORGOTTEN_SECONDS:
+            self.drop(known.name)
+
     # --- the routes -----------------------------------------------------------------------------------------------------
 
     def take_routes(self, tables: tuple[Table, ...]) -> None:

@@ -232,6 +232,7 @@ class StorageNode:
             self._look_for_routes.set()
         elif isinstance(body, FleetNow):
             self.healer.fleet_is(body)
+            self.keeping.attempt(partial(self.replicas.catalogue_is, body.catalogue, body.config_lsn))
         elif isinstance(body, NodeReport):
             self.autoadmin.reported(body)
         elif isinstance(body, MembersAre):

@@ -153,14 +153,15 @@ class ZoneProcess:
         for name in (*(n.name for n in self.zone.nodes), *(r.name for r in self.zone.routers)):
             if not self.components.up(name):
                 return f"{name} is down"
-        missing = self.memds.groups_on(self._zone_of, self.zone.name) - {
-            group for node in self.components.nodes().values() for group in node.groups
-        }
+        wanted_groups = self.memds.groups_on(self._zone_of, self.zone.name)
+        missing = wanted_groups - {group for node in self.components.nodes().values() for group in node.groups}
         if missing:
             return f"replicas are being made: {', '.join(sorted(missing))}"
         for node in self.components.nodes().values():
             for view in node.views():
-                if view.leader is None:
+                # A replica that was removed while it was away hears no leader until it is told, and is nobody's matter.
+                belongs = view.group in wanted_groups or node.name in self._catalogue.partitions[0].replicas
+                if belongs and view.leader is None:
                     return f"{view.group} has no leader yet"
         return None
 

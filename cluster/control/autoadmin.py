@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from cluster.control import catalogue
 from cluster.control.fleet import Fleet
 from cluster.group import HostedGroup
+from cluster.replication.membership import names
 from cluster.routing.messages import FleetNow, MembersAre, NodeReport, Refused, WriteItem
 from cluster.transport import Hub
 
@@ -69,7 +70,12 @@ class Autoadmin:
             led_since = (led_since or at) if self.leads() else None
             if led_since is not None and at - led_since > SETTLED_SECONDS:
                 fleet = self._fleet.nodes(at)
-                now = FleetNow(tuple((n, f.zone, f.alive, f.slow, f.groups) for n, f in fleet.items()))
+                replica = self._groups[catalogue.GROUP].replica
+                now = FleetNow(
+                    tuple((n, f.zone, f.alive, f.slow, f.groups) for n, f in fleet.items()),
+                    names(replica.members),
+                    replica.config_lsn,
+                )
                 for node in self._nodes:
                     self._hub.tell(self._node, node, now)
 

@@ -58,9 +58,14 @@ class NodeReport(Said, frozen=True):
 
 
 class FleetNow(Said, frozen=True):
-    """autoadmin to every storage node: who is alive, who is slow: ``(node, zone, alive, slow, groups)``."""
+    """autoadmin to every storage node: who is alive, who is slow: ``(node, zone, alive, slow, groups)``.
+
+    ``catalogue``: the members of the catalogue's own group, as of the change at LSN ``config_lsn``: no route tells of them.
+    """
 
     nodes: tuple[tuple[str, str, bool, bool, int], ...]
+    catalogue: tuple[str, ...] = ()
+    config_lsn: int = 0
 
 
 class Damaged(Said, frozen=True):

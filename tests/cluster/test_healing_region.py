@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cluster import hosting
 from cluster.config import HealingConfig
+from cluster.control import catalogue
 from cluster.kept import Kept
+from cluster.replication.membership import Member
+from cluster.routing.messages import Hosting, HostReplica
 from tests.cluster.small_region import Region, quick_config
 
 HEALING = HealingConfig(dead_after_seconds=0.6, rebuild_after_seconds=0.4)
@@ -128,3 +132,25 @@ async def test_a_planned_stop_costs_no_lease(region: Region) -> None:
     for n in range(12):
         await region.put(f"k{n}", "w", zone=other)
     assert time.monotonic() - began < region.config.timing.lease_seconds
+
+
+async def test_a_replica_of_the_catalogue_that_was_removed_while_away_is_dropped(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears no leader for ever: its zone is ready all the same, and it goes when autoadmin says who the members are now."""
+    monkeypatch.setattr(hosting, "FORGOTTEN_SECONDS", 0.5)
+    process = region.zones["az1"]
+    await until(lambda: process.unready() is None)
+    founders = process._catalogue.partitions[0].replicas
+    name, node = next((n, node) for n, node in process.components.nodes().items() if n not in founders)
+    members = tuple(Member(founder, founder.split("-")[0]) for founder in founders)
+    order = HostReplica(catalogue.GROUP, process._catalogue, Member(name, "az1", log_only=True), members, 1)
+    assert isinstance(await node.replicas.host(order), Hosting)
+    assert process.unready() is None
+    node.replicas.catalogue_is(founders, 2)
+    assert catalogue.GROUP in node.groups, "it may yet be taught"
+    await until(lambda: node.groups[catalogue.GROUP].silent_seconds() > 0.5)
+    node.replicas.catalogue_is(founders, 1)
+    assert catalogue.GROUP in node.groups, "what is said is not newer than what it knows"
+    node.replicas.catalogue_is(founders, 2)
+    assert catalogue.GROUP not in node.groups
