@@ -11,7 +11,7 @@ from typing import Protocol
 
 from canary.tally import Content, given_up
 from collector.interval import INTERVAL_SECONDS
-from collector.series import Unobserved
+from collector.series import Reading, Unobserved
 from collector.wire import Batch
 
 MAX_BATCH_COST = 900 * 1024
@@ -98,11 +98,10 @@ def pieces(content: Content, size: int = 300) -> list[Content]:
     """Content cut into pieces that each fit into one batch, whatever happened in one second."""
     if len(content.readings) <= size and len(content.unobserved) <= size and cost(content) <= MAX_BATCH_COST:
         return [content]
-    cut: list[Content] = []
+    cut = _gathered([r for r in content.readings if len(r.failures) <= size], size)
     for reading in content.readings:
         chunks = [reading.failures[i : i + size] for i in range(0, len(reading.failures), size)]
         if len(chunks) <= 1:
-            cut.append(Content(readings=(reading,)))
             continue
         rest = dict(reading.counts)
         for chunk in chunks:
@@ -115,6 +114,21 @@ def pieces(content: Content, size: int = 300) -> list[Content]:
             cut.append(Content(readings=(replace(reading, counts=left, failures=()),)))
     cut += [Content(unobserved=content.unobserved[i : i + size]) for i in range(0, len(content.unobserved), size)]
     return cut
+
+
+def _gathered(readings: list[Reading], size: int) -> list[Content]:
+    """As few pieces as the limits allow: each costs a write and a read of the spool, and a pause of the probes meanwhile."""
+    cut: list[Content] = []
+    few: list[Reading] = []
+    total = 0
+    for reading in readings:
+        more = _READING_COST + _FAILURE_COST * len(reading.failures)
+        if few and (len(few) >= size or total + more > MAX_BATCH_COST - 200):
+            cut.append(Content(readings=tuple(few)))
+            few, total = [], 0
+        few.append(reading)
+        total += more
+    return [*cut, Content(readings=tuple(few))] if few else cut
 
 
 class MemoryStore:
