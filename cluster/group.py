@@ -16,6 +16,7 @@ from cluster.replication.messages import (
     Append,
     Apply,
     ChangeMembers,
+    Committed,
     Effect,
     Entry,
     Heartbeat,
@@ -204,7 +205,7 @@ class HostedGroup:
 
     def receive(self, sender: str, message: PeerMessage) -> None:
         """A message from another replica of the group."""
-        if isinstance(message, Heartbeat):
+        if isinstance(message, Heartbeat | Committed):
             self._heard_committed, self._heard_at = message.committed, self._clock()
         self.step(Receive(sender, message))
 

@@ -26,7 +26,7 @@ from cluster.kept import Kept
 from cluster.metrics import GroupView, NodeMetrics
 from cluster.ports import ErrorKind, Evaluate, Item, Table, WriteRequest, WriteResult
 from cluster.replication.membership import Config, names
-from cluster.replication.messages import HandOver, NeedSnapshot, PeerMessage
+from cluster.replication.messages import Committed, HandOver, NeedSnapshot, PeerMessage
 from cluster.replication.timing import Timing
 from cluster.routing.messages import (
     Body,
@@ -108,6 +108,8 @@ class StorageNode:
         self.metrics = NodeMetrics(settings.name, settings.zone, self.views)
         self.paused = False
         self._outgoing: dict[str, list[tuple[str, PeerMessage]]] = defaultdict(list)
+        self._later: dict[str, dict[str, Committed]] = defaultdict(dict)
+        """By node and group: the newest of what waits for company."""
         self._routes_version = -1
         self._fsyncs: list[float] = []
         self._look_for_routes = asyncio.Event()
@@ -297,7 +299,13 @@ class StorageNode:
         return tuple(catalogue.table_in(msgspec.msgpack.decode(body)) for body in page.bodies)
 
     def send(self, to: str, group: str, message: PeerMessage) -> None:
-        """Gather what goes to the same node during one turn of the loop."""
+        """Gather what goes to the same node during one turn of the loop.
+
+        A :class:`Committed`, which nobody waits for, goes with the next message to its node, or with the next tick.
+        """
+        if type(message) is Committed:
+            self._later[to][group] = message
+            return
         if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outgoing[to].append((group, message))
@@ -305,6 +313,8 @@ class StorageNode:
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, defaultdict(list)
         for to, messages in outgoing.items():
+            if (later := self._later.pop(to, None)) is not None:
+                messages += later.items()
             self._hub.tell(self.name, to, Replicate(tuple(messages)))
 
     def applied(self, group: str) -> None:
@@ -326,6 +336,10 @@ class StorageNode:
             at = self._clock()
             for group in list(self.groups.values()):
                 group.tick(at)
+            for to, later in self._later.items():
+                self._outgoing[to] += later.items()
+            self._later.clear()
+            self._flush()
 
     async def _heal(self) -> None:
         await self.healer.run(lambda: self.paused)

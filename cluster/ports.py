@@ -53,14 +53,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     write_units_per_partition: float = 1000.0
 
 
-class ItemKey(msgspec.Struct, frozen=True):
+class ItemKey(msgspec.Struct, frozen=True, array_like=True):
     """An item's place: the partition key's bytes, and the sort key in an encoding whose byte order is the key's order (b"" if none)."""
 
     partition_key: bytes
     sort_key: bytes = b""
 
 
-class WriteRequest(msgspec.Struct, frozen=True, kw_only=True):
+class WriteRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A validated PutItem, UpdateItem or DeleteItem.
 
     ``parameters`` is the request's JSON (Item/Key, expressions, names, values, ReturnValues…); the leader evaluates it

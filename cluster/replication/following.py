@@ -12,6 +12,7 @@ from cluster.replication.messages import (
     AcceptReply,
     Ballot,
     Chosen,
+    Committed,
     Entry,
     Heartbeat,
     HeartbeatReply,
@@ -113,6 +114,12 @@ def on_heartbeat(s: State, sender: str, m: Heartbeat, at: float) -> None:
     s.grant = Grant(m.ballot, at + s.timing.grant_seconds)
     learn(s, m.committed)
     s.send_when_promised(sender, HeartbeatReply(m.ballot, m.sent_at, s.received, s.stored, not s.log_only, s.born))
+
+
+def on_committed(s: State, sender: str, m: Committed, at: float) -> None:  # noqa: ARG001 (it is no sign of life)
+    """The leader that this replica follows has committed more; from anybody else, or before the promise, it is nothing."""
+    if s.leader == sender and m.ballot == s.ballot == s.promised:
+        learn(s, m.committed)
 
 
 def on_accept(s: State, sender: str, m: Accept, at: float) -> None:

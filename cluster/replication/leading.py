@@ -22,6 +22,7 @@ from cluster.replication.messages import (
     Accept,
     Accepted,
     AcceptReply,
+    Committed,
     Entry,
     Heartbeat,
     HeartbeatReply,
@@ -92,13 +93,8 @@ def lead_on(s: State, at: float) -> None:
 
 def _heartbeat(s: State, lead: Leadership, at: float) -> None:
     lead.next_heartbeat = at + s.timing.heartbeat_seconds
-    _tell_committed(s, at)
-
-
-def _tell_committed(s: State, at: float) -> None:
-    """A heartbeat out of turn leaves the timer alone: what is looked at with every regular one must not starve under steady writes."""
     message = Heartbeat(s.ballot, at, s.committed, s.log.last)
-    for peer in s.lead.progress if s.lead is not None else s.peers:
+    for peer in lead.progress:
         s.send(peer, message)
 
 
@@ -239,7 +235,7 @@ def after_own_append(s: State, at: float) -> None:
 def advance(s: State, lead: Leadership, at: float) -> None:
     """Commit what a quorum has stored under this ballot, answer its proposals, and let the followers' readers see it.
 
-    While more entries are on their way, the next Accept tells the followers how far is committed; after the last, a heartbeat does.
+    While more entries are on their way, the next Accept tells the followers how far is committed; after the last, a Committed does.
     """
     stored = {peer: p.match for peer, p in lead.progress.items()}
     stored[s.node] = s.stored
@@ -251,7 +247,9 @@ def advance(s: State, lead: Leadership, at: float) -> None:
         lsn, proposal = lead.pending.popleft()
         s.effects.append(Accepted(proposal, lsn))
     if upto == s.log.last:
-        _tell_committed(s, at)
+        message = Committed(s.ballot, s.committed)
+        for peer in lead.progress:
+            s.send(peer, message)
     if lead.provisional and s.committed >= lead.reproposed_to:
         resign(s, "members_changed", s.node if s.may_lead else None, at)
     elif lead.deferred and lead.change_lsn <= s.committed:

@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     members: Members | None = None
 
 
-class Message(msgspec.Struct, frozen=True, tag=True):
+class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Base of everything that replicas of one group send to each other."""
 
 
@@ -50,6 +50,13 @@ class Heartbeat(Message, frozen=True):
     sent_at: float
     committed: int
     last: int
+
+
+class Committed(Message, frozen=True):
+    """Everything up to ``committed`` is chosen: for the followers' readers, as soon as it is so. Nobody answers; it may be late or lost."""
+
+    ballot: Ballot
+    committed: int
 
 
 class HeartbeatReply(Message, frozen=True):
@@ -187,6 +194,7 @@ class Resign(Message, frozen=True):
 PeerMessage = (
     Heartbeat
     | HeartbeatReply
+    | Committed
     | Accept
     | AcceptReply
     | Outdated

@@ -18,6 +18,7 @@ from cluster.replication.messages import (
     Ballot,
     ChangeMembers,
     Chosen,
+    Committed,
     Effect,
     Entry,
     HandOver,
@@ -48,6 +49,7 @@ from cluster.replication.timing import Timing
 
 _HANDLERS: dict[type, Callable[[State, str, Any, float], None]] = {
     Heartbeat: following.on_heartbeat,
+    Committed: following.on_committed,
     Accept: following.on_accept,
     Prepare: following.on_prepare,
     PeerQuery: following.on_query,

@@ -11,7 +11,7 @@ from cluster.replication.membership import Config, Member, Members
 from cluster.replication.messages import PeerMessage
 
 
-class Said(msgspec.Struct, frozen=True, tag=True):
+class Said(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Base of everything that components say."""
 
 

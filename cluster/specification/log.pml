@@ -49,7 +49,7 @@ byte promise_2[(BALLOTS + 1) * NODES];
 byte proposed[(BALLOTS + 1) * 2];                 /* Accept: the value at this LSN */
 byte reproposed_to[BALLOTS + 1];
 byte stored[(BALLOTS + 1) * NODES];                  /* AcceptReply, HeartbeatReply: the highest LSN reported */
-byte told_committed[BALLOTS + 1];                    /* Heartbeat, Accept */
+byte told_committed[BALLOTS + 1];                    /* Heartbeat, Committed, Accept */
 #ifdef MUTATION_DUPLICATE_COUNTED_TWICE
 byte votes[(BALLOTS + 1) * 2];
 #endif

@@ -17,7 +17,7 @@ from tests.cluster.replication_healing import Healer
 from tests.cluster.replication_world import World
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "scripts" / "replication").glob("*.txt"))
-QUIET = (m.Heartbeat, m.HeartbeatReply, m.Accept, m.AcceptReply)
+QUIET = (m.Heartbeat, m.HeartbeatReply, m.Committed, m.Accept, m.AcceptReply)
 
 
 def ballot(value: m.Ballot) -> str:
