@@ -30,7 +30,7 @@ class FrameKind(IntEnum):
     LOST = 4
 
 
-class Frame(msgspec.Struct, array_like=True, frozen=True):
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One message from component to component. ``id`` pairs ask and answer; ``seconds`` is the asker's patience."""
 
     kind: int

@@ -174,7 +174,7 @@ class StorageNode:
 
     async def run(self) -> None:
         """Serve until cancelled; raises :class:`TableDamaged` (in a group): close it then, and open it anew from its files."""
-        self._hub.attach(self.name, self)
+        self._hub.attach(self.name, self, at_once=self.answered_at_once)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for work in (
@@ -244,6 +244,14 @@ class StorageNode:
         elif isinstance(body, DropReplica):
             self.keeping.attempt(partial(self.replicas.dropped, body))
 
+    def answered_at_once(self, body: Body) -> Body | None:
+        """The answer to a read of one item, which nothing has to be waited for; None: it is to be asked in the usual way."""
+        if type(body) is not ReadItem or (group := self.groups.get(body.group)) is None:
+            return None
+        if self._faults.node_fails(self.name, "read", group.table.name):
+            return group.requests.refuse(body)
+        return group.requests.answer_at_once(body)
+
     async def asked(self, sender: str, body: Body, deadline: float) -> Body:  # noqa: ARG002 (all askers are equal)
         """Answer a router, a MemDS node or another storage node."""
         try:
@@ -256,6 +264,8 @@ class StorageNode:
             return Refused(ErrorKind.CORRUPT, str(error))
 
     async def _answer(self, body: Body, deadline: float) -> Body:
+        if isinstance(body, WriteItem) and (group := self.groups.get(body.group)) is not None:
+            return await self._asked_of(group, body, deadline)
         if isinstance(body, WhatRoutes):
             return self._routes(body.known)
         if isinstance(body, HostReplica):
@@ -271,6 +281,11 @@ class StorageNode:
             return NotLeader(None, "not_hosted")
         if isinstance(body, FetchSnapshot):
             return self._snapshot_part(group, body)
+        return await self._asked_of(group, body, deadline)
+
+    async def _asked_of(
+        self, group: HostedGroup, body: ReadItem | ReadRange | ReadPage | WriteItem, deadline: float
+    ) -> Body:
         operation = "write" if isinstance(body, WriteItem) else "read"
         if self._faults.node_fails(self.name, operation, group.table.name):
             return group.requests.refuse(body)

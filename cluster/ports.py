@@ -53,25 +53,28 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     write_units_per_partition: float = 1000.0
 
 
-class ItemKey(msgspec.Struct, frozen=True, array_like=True):
+class ItemKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An item's place: the partition key's bytes, and the sort key in an encoding whose byte order is the key's order (b"" if none)."""
 
     partition_key: bytes
     sort_key: bytes = b""
 
 
-class WriteRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class WriteRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A validated PutItem, UpdateItem or DeleteItem.
 
     ``parameters`` is the request's JSON (Item/Key, expressions, names, values, ReturnValues…); the leader evaluates it
-    against the current item with :class:`Evaluate`.
+    against the current item with :class:`Evaluate`. ``blind``: the result is the same whatever is there, and need not be evaluated
+    against it; ``shows``: whoever asks wants to see the item before and after (else the result says that there is none).
     """
 
     operation: str
     parameters: dict[str, Any]
+    blind: bool = False
+    shows: bool = True
 
 
-class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
+class WriteResult(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The item before and after (None: absent). ``updated`` names top-level attributes that an update touched."""
 
     old: Item | None
@@ -108,14 +111,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     upper_inclusive: bool = True
 
 
-class Via(msgspec.Struct, frozen=True, kw_only=True):
+class Via(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who answered: the storage node and the partition (for ``x-replica`` and ``x-partition``); None when nobody was reached."""
 
     node: str | None = None
     partition: str | None = None
 
 
-class ReadAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ReadAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One item or None."""
 
     item: Item | None
@@ -130,7 +133,7 @@ class RangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     via: Via
 
 
-class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class WriteAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The outcome of an acknowledged (replicated, fsynced) write."""
 
     result: WriteResult

@@ -68,11 +68,23 @@ class Requests:
             answer = Refused(ErrorKind.CORRUPT, str(error))
         except StoreError as error:
             answer = Refused(error.kind, str(error))
+        self._note(body, answer)
+        return answer
+
+    def answer_at_once(self, body: ReadItem) -> Body | None:
+        """As :meth:`answer`, for a read of one item, which waits for nothing; None when it has to, because the item is damaged."""
+        try:
+            answer = self._read(body)
+        except (CorruptItem, TableDamaged):
+            return None
+        self._note(body, answer)
+        return answer
+
+    def _note(self, body: ReadItem | ReadRange | ReadPage | WriteItem, answer: Body) -> None:
         if isinstance(answer, NotLeader):
             self._node.metrics.redirects.inc()
         else:
             self._count(operation_of(body), outcome_of(answer))
-        return answer
 
     def _count(self, operation: str, outcome: str) -> None:
         counter = self._counters.get((operation, outcome))
@@ -147,7 +159,8 @@ class Requests:
     async def _write(self, body: WriteItem, deadline: float) -> Body:
         # The lock is kept until the proposal is decided, also when nobody waits for the answer any more: otherwise the
         # next write of this key would be evaluated against an item that is about to change.
-        async with self.locks.held(body.key):
+        await self.locks.hold(body.key)
+        try:
             if asyncio.get_running_loop().time() > deadline:
                 return Refused(ErrorKind.TIMEOUT, "the write waited too long for its turn and was not made")
             if not self._group.leads():
@@ -166,12 +179,15 @@ class Requests:
             if asyncio.get_running_loop().time() > deadline or not self._group.leads():
                 return Refused(ErrorKind.TIMEOUT, "the item had to be mended first, and the write was not made")
             return await self._replicate(body)
+        finally:
+            self.locks.release(body.key)
 
     async def _replicate(self, body: WriteItem) -> Body:
         position = key_hash(body.key.partition_key)
         stored = self._node.items.get(self._group.name, position, body.key)
+        request = body.request
         try:
-            result = self._evaluate(body.request, self._group.table, _decode(stored))
+            result = self._evaluate(request, self._group.table, None if request.blind else _decode(stored))
         except ConditionFailed as failed:
             self._writes.take(write_units(len(stored or b"")))
             return ConditionFalse(None if failed.item is None else _encode(failed.item))
@@ -183,7 +199,7 @@ class Requests:
         decision = await self._group.propose(encode_change(change))
         if isinstance(decision, Rejected):
             return self._rejected(decision)
-        return Written(stored, image, result.updated)
+        return Written(stored, image, result.updated) if request.shows else _WRITTEN
 
     def _rejected(self, decision: Rejected) -> Body:
         if decision.reason == "outcome_unknown":
@@ -193,6 +209,7 @@ class Requests:
         return self._not_leader(decision.reason)
 
 
+_WRITTEN = Written(None, None, ())
 _encode = msgspec.msgpack.Encoder().encode
 
 

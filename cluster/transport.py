@@ -22,6 +22,8 @@ logger = logging.getLogger("cluster")
 
 MAX_SERVING = 1024
 """Asks that one component serves at the same time; more are refused."""
+LOOK_SECONDS = 0.02
+"""An ask that is not answered fails so much later, at most, than it was to."""
 MAX_HELD = 10_000
 """Frames kept for a paused component; older ones are lost."""
 
@@ -93,6 +95,7 @@ class _Pending(NamedTuple):
     future: "asyncio.Future[Body]"
     receiver: str
     zone: str
+    until: float
 
 
 class Hub:
@@ -113,22 +116,32 @@ class Hub:
         self._carrier.bind(self._arrive, self._cut_off)
         self._zone_of: Mapping[str, str] = {name: z.name for z in topology.zones for name in z.components}
         self._handlers: dict[str, Handler] = {}
+        self._at_once: dict[str, Callable[[Body], Body | None]] = {}
         # In the order of their beginning, not as a set: what is lost with a component is lost in the same order every time.
         self._serving: dict[str, dict[asyncio.Task[None], None]] = defaultdict(dict)
         self._held: dict[str, deque[tuple[Callable[[Frame], None], Frame]]] = {}
         self._pending: dict[int, _Pending] = {}
         self._ids: Iterator[int] = itertools.count(1)
+        self._looks = False
         self.refusals: dict[str, int] = defaultdict(int)
 
     # --- components -----------------------------------------------------------------------------------------------------
 
-    def attach(self, component: str, handler: Handler) -> None:
-        """From now on ``handler`` hears what is sent to ``component``."""
+    def attach(
+        self, component: str, handler: Handler, *, at_once: Callable[[Body], Body | None] | None = None
+    ) -> None:
+        """From now on ``handler`` hears what is sent to ``component``.
+
+        ``at_once``: tried first with every ask; what it answers needs no task. None: ask the handler. It sends nothing itself.
+        """
         self._handlers[component] = handler
+        if at_once is not None:
+            self._at_once[component] = at_once
 
     def detach(self, component: str) -> None:
         """The component is gone: what it was serving is lost, what comes is refused at once."""
         self._handlers.pop(component, None)
+        self._at_once.pop(component, None)
         for task in list(self._serving.pop(component, ())):
             task.cancel()
 
@@ -160,18 +173,27 @@ class Hub:
         loop = asyncio.get_running_loop()
         number = next(self._ids)
         future: asyncio.Future[Body] = loop.create_future()
-        self._pending[number] = _Pending(future, receiver, self._zone_of.get(receiver, ""))
-        timer = loop.call_later(timeout_seconds, self._expire, number)
+        until = loop.time() + timeout_seconds
+        self._pending[number] = _Pending(future, receiver, self._zone_of.get(receiver, ""), until)
         try:
             self._send(Frame(FrameKind.ASK, number, sender, receiver, timeout_seconds, body))
+            if not self._looks and not future.done():
+                self._looks = True
+                loop.call_later(LOOK_SECONDS, self._look, loop)
             return await future
         finally:
-            timer.cancel()
             self._pending.pop(number, None)
 
-    def _expire(self, number: int) -> None:
-        if (pending := self._pending.pop(number, None)) and not pending.future.done():
-            pending.future.set_exception(NoAnswer(f"{pending.receiver} did not answer"))
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all that was asked: one for each would cost as much as the message."""
+        now = loop.time()
+        for number in [number for number, pending in self._pending.items() if pending.until <= now]:
+            pending = self._pending.pop(number)
+            if not pending.future.done():
+                pending.future.set_exception(NoAnswer(f"{pending.receiver} did not answer"))
+        self._looks = bool(self._pending)
+        if self._looks:
+            loop.call_later(LOOK_SECONDS, self._look, loop)
 
     def _send(self, frame: Frame) -> None:
         if self._held and self._hold(frame.sender, self._send, frame):
@@ -193,7 +215,11 @@ class Hub:
     def _forward(self, frame: Frame) -> None:
         zone = self._zone_of.get(frame.receiver, "")
         if zone == self.zone:
-            asyncio.get_running_loop().call_soon(self._arrive, frame)
+            # An answer only wakes who waits for it, and what is answered at once sends nothing else: no need of another turn of the loop.
+            if frame.kind >= FrameKind.ANSWER or (frame.kind == FrameKind.ASK and frame.receiver in self._at_once):
+                self._arrive(frame)
+            else:
+                asyncio.get_running_loop().call_soon(self._arrive, frame)
             return
         try:
             refusal = self._carrier.send(zone, frame)
@@ -238,6 +264,15 @@ class Hub:
             logger.exception("%s failed on %s", frame.receiver, type(frame.body).__name__)
 
     def _serve(self, frame: Frame) -> None:
+        if (at_once := self._at_once.get(frame.receiver)) is not None and frame.body is not None:
+            try:
+                answer = at_once(frame.body)
+            except Exception:
+                logger.exception("%s failed to answer %s", frame.receiver, type(frame.body).__name__)
+                answer = Refused(ErrorKind.INTERNAL, "the node failed to answer")
+            if answer is not None:
+                self._reply(frame, FrameKind.ANSWER, answer)
+                return
         handler = self._handlers.get(frame.receiver)
         serving = self._serving[frame.receiver]
         if handler is None:

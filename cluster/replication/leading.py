@@ -36,6 +36,9 @@ from cluster.replication.messages import (
 from cluster.replication.roles import Role
 from cluster.replication.state import State
 
+COPIES = 2
+"""Fewer are no quorum, unless the group has but one member: the usual case is decided without counting further."""
+
 
 def begin(
     s: State, entries: tuple[Entry, ...], committed: dict[str, int], at: float, *, provisional: bool = False
@@ -209,7 +212,8 @@ def _stored(s: State, peer: str, p: Progress, stored: int, at: float) -> None:
     p.acked = max(p.acked, min(stored, p.next - 1))
     if stored > p.match:
         p.match = stored
-        advance(s, lead, at)
+        if stored > s.committed:
+            advance(s, lead, at)
     if s.lead is not lead:
         return
     if p.next <= lead.flushed:
@@ -239,6 +243,8 @@ def advance(s: State, lead: Leadership, at: float) -> None:
     """
     stored = {peer: p.match for peer, p in lead.progress.items()}
     stored[s.node] = s.stored
+    if sum([lsn > s.committed for lsn in stored.values()]) < min(len(s.membership), COPIES):
+        return
     upto = _chosen(s, lead, stored)
     if upto <= s.committed:
         return

@@ -7,6 +7,8 @@ The contract of the core::
 ``at`` is monotonic seconds of the node. The shell carries effects out in order: an :class:`Append` is written and fsynced
 (many at once: group commit), then the shell steps the replica with :class:`Persisted`; a :class:`Send` goes to another node;
 an :class:`Apply` changes the item table; :class:`Accepted` and :class:`Rejected` answer proposals.
+
+Nothing here can ever be part of a cycle of references, so the garbage collector need not look at it (``gc=False``).
 """
 
 import msgspec
@@ -14,7 +16,7 @@ import msgspec
 from cluster.replication.membership import Member, Members
 
 
-class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True):
+class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """A leader's number: higher wins; the node name breaks ties."""
 
     number: int
@@ -24,7 +26,7 @@ class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True):
 NO_BALLOT = Ballot(0, "")
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
     """One log record of a group. ``payload`` is opaque to replication; b"" fills a hole.
 
     ``members``: from this LSN's commit on, the group consists of these (``payload`` is empty then).
@@ -36,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     members: Members | None = None
 
 
-class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     """Base of everything that replicas of one group send to each other."""
 
 
@@ -214,37 +216,37 @@ PeerMessage = (
 # --- inputs -------------------------------------------------------------------------------------------------------------
 
 
-class Tick(msgspec.Struct, frozen=True):
+class Tick(msgspec.Struct, frozen=True, gc=False):
     """Time has passed."""
 
 
-class Receive(msgspec.Struct, frozen=True):
+class Receive(msgspec.Struct, frozen=True, gc=False):
     """A message has arrived from the replica on ``sender``."""
 
     sender: str
     message: Message
 
 
-class Propose(msgspec.Struct, frozen=True):
+class Propose(msgspec.Struct, frozen=True, gc=False):
     """The shell wants ``payload`` in the log; answered by Accepted or Rejected with the same ``proposal``."""
 
     proposal: int
     payload: bytes
 
 
-class Persisted(msgspec.Struct, frozen=True):
+class Persisted(msgspec.Struct, frozen=True, gc=False):
     """The Append with this ``token`` is fsynced, and so is every earlier one of this group."""
 
     token: int
 
 
-class HandOver(msgspec.Struct, frozen=True):
+class HandOver(msgspec.Struct, frozen=True, gc=False):
     """Give leadership to ``successor`` in a planned way: no lease wait."""
 
     successor: str
 
 
-class SnapshotInstalled(msgspec.Struct, frozen=True):
+class SnapshotInstalled(msgspec.Struct, frozen=True, gc=False):
     """The items of the partition up to ``lsn`` (from NeedSnapshot's source) are in the table, durably; ``members`` as of then.
 
     A log replica skips to ``lsn`` in the same way, with nothing in the table.
@@ -254,20 +256,20 @@ class SnapshotInstalled(msgspec.Struct, frozen=True):
     members: Members = ()
 
 
-class Teach(msgspec.Struct, frozen=True):
+class Teach(msgspec.Struct, frozen=True, gc=False):
     """To a leader: send the log to ``member`` too, which does not vote (yet). ``born``: answers of an earlier life of it do not count."""
 
     member: Member
     born: int = 0
 
 
-class StopTeaching(msgspec.Struct, frozen=True):
+class StopTeaching(msgspec.Struct, frozen=True, gc=False):
     """To a leader: ``node`` is not going to be a member."""
 
     node: str
 
 
-class ChangeMembers(msgspec.Struct, frozen=True):
+class ChangeMembers(msgspec.Struct, frozen=True, gc=False):
     """To a leader: the group shall consist of ``members``, which differ from today's by one; answered like a Propose."""
 
     proposal: int
@@ -277,7 +279,7 @@ class ChangeMembers(msgspec.Struct, frozen=True):
 Input = Tick | Receive | Propose | Persisted | HandOver | SnapshotInstalled | Teach | StopTeaching | ChangeMembers
 
 
-class Recovered(msgspec.Struct, frozen=True):
+class Recovered(msgspec.Struct, frozen=True, gc=False):
     """What a restarted node found on its disk.
 
     ``promised`` and ``committed`` are those of the last Append in the WAL; ``entries`` are consecutive and begin at ``first_lsn``
@@ -299,7 +301,7 @@ class Recovered(msgspec.Struct, frozen=True):
 # --- effects ------------------------------------------------------------------------------------------------------------
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Write to the WAL and fsync: log entries (replacing any of the same or a higher LSN) and/or the promised ballot, and how far is chosen."""
 
     token: int
@@ -308,27 +310,27 @@ class Append(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send to the replica of this group on node ``to``; may be lost, reordered or doubled."""
 
     to: str
     message: Message
 
 
-class Apply(msgspec.Struct, frozen=True):
+class Apply(msgspec.Struct, frozen=True, gc=False):
     """These entries are committed: apply them, in order, once."""
 
     entries: tuple[Entry, ...]
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """The proposal is committed (durable in a quorum) at ``lsn`` and was in an Apply before this effect."""
 
     proposal: int
     lsn: int
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """The proposal was not accepted here.
 
     ``reason`` is ``not_leader``, ``waiting_for_lease``, ``handing_over``, ``overloaded``, ``invalid_change``, ``change_pending`` (these:
@@ -340,7 +342,7 @@ class Rejected(msgspec.Struct, frozen=True):
     leader: str | None = None
 
 
-class RoleChanged(msgspec.Struct, frozen=True):
+class RoleChanged(msgspec.Struct, frozen=True, gc=False):
     """For logs and metrics: the replica's role (follower, candidate, leader), its ballot, and the reason by name."""
 
     role: str
@@ -348,7 +350,7 @@ class RoleChanged(msgspec.Struct, frozen=True):
     reason: str
 
 
-class NeedSnapshot(msgspec.Struct, frozen=True):
+class NeedSnapshot(msgspec.Struct, frozen=True, gc=False):
     """This follower is behind the leader's log: fetch the partition's items up to ``lsn`` from ``source``.
 
     ``members``: given to a log replica, which fetches nothing and begins after ``lsn``.

@@ -157,15 +157,15 @@ class Replica:
 
     def _persisted(self, token: int, at: float) -> None:
         s = self._s
-        reporters: set[str] = set()
+        reporters: list[str] = []
         while s.waiting and s.waiting[0].token <= token:
             done = s.waiting.popleft()
             if done.message is not None:
                 s.send(done.to, done.message)
             elif done.to == s.node:
                 leading.after_own_append(s, at)
-            elif done.to:
-                reporters.add(done.to)
+            elif done.to and done.to not in reporters:
+                reporters.append(done.to)
         for leader in sorted(reporters):
             following.after_stored(s, leader)
         if s.campaign is not None:

@@ -5,7 +5,7 @@ the log equals that of the leader of ``ballot``; ``promised >= ballot``.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cluster.replication.campaign_state import Campaign, Canvass
 from cluster.replication.leadership import Leadership, Progress
@@ -29,8 +29,7 @@ from cluster.replication.roles import Past, Role, check
 from cluster.replication.timing import Timing
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """What follows when the Append ``token`` is on disk. ``first``: its lowest LSN (0: no entries); ``message`` goes to ``to``."""
 
     token: int
@@ -155,8 +154,11 @@ class State:
     @property
     def stored(self) -> int:
         """Up to here the log equals the leader's and is on disk."""
-        first = min((w.first for w in self.waiting if w.first), default=0) if self.waiting else 0
-        return min(self.received, first - 1) if first else self.received
+        upto = self.received
+        for waiting in self.waiting:
+            if 0 < waiting.first <= upto:
+                upto = waiting.first - 1
+        return upto
 
     def hears_leader(self, at: float) -> bool:
         """Whether this replica can witness that there is a leader at work."""
@@ -199,7 +201,8 @@ class State:
 
     def commit(self, upto: int) -> None:
         """Everything up to ``upto`` is chosen: apply what is new."""
-        self.committed = max(self.committed, upto)
+        if upto > self.committed:
+            self.committed = upto
         if self.committed > self.applied:
             entries = self.log.between(self.applied + 1, self.committed)
             self.effects.append(Apply(entries))

@@ -11,7 +11,7 @@ from cluster.replication.membership import Config, Member, Members
 from cluster.replication.messages import PeerMessage
 
 
-class Said(msgspec.Struct, frozen=True, tag=True, array_like=True):
+class Said(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     """Base of everything that components say."""
 
 
@@ -205,7 +205,7 @@ class ItemsAre(Said, frozen=True):
 
 
 class Written(Said, frozen=True):
-    """The write is committed; the item before and after."""
+    """The write is committed; the item before and after, if the request shows them."""
 
     old: bytes | None
     new: bytes | None
@@ -224,7 +224,7 @@ class WriteInvalid(Said, frozen=True):
     message: str
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A stored item: its place on the ring, its key, the LSN that wrote it, its checksum and its bytes."""
 
     hash: int

@@ -11,7 +11,7 @@ from cluster.replication.membership import Config
 from cluster.replication.messages import NO_BALLOT, Ballot, Entry, Recovered
 
 
-class Change(msgspec.Struct, array_like=True, frozen=True):
+class Change(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The payload of a log entry: an item's new image, or None when it is deleted. ``hash`` is its place on the ring.
 
     ``at``: the leader's UTC epoch seconds when it evaluated the write (0.0: not known).
@@ -24,7 +24,7 @@ class Change(msgspec.Struct, array_like=True, frozen=True):
     at: float = 0.0
 
 
-class WalRecord(msgspec.Struct, array_like=True, frozen=True):
+class WalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A group's promise, how far it is committed, and entries that replace those of the same or a higher LSN.
 
     ``start``: entries up to this LSN are not needed any more. ``lost``: from now on the group counts as one that may have

@@ -17,7 +17,7 @@ Place = tuple[Any, str, Any]
 
 def _one_fsync() -> list[Place]:
     """A write is acknowledged as soon as one replica has it on its disk."""
-    return [(leading, "chosen", lambda stored, _members, _zone_of: max(stored.values()))]
+    return [(leading, "COPIES", 1), (leading, "chosen", lambda stored, _members, _zone_of: max(stored.values()))]
 
 
 def _lease_ignored() -> list[Place]:

@@ -97,8 +97,11 @@ def refuse_too_large(call: Call, item: Item) -> None:
 async def write(call: Call, table: Table, key: ItemKey, operation: str, parameters: dict[str, Any]) -> WriteResult:
     """Send one write to the store; a failed condition or an impossible update becomes its API error."""
     evaluated = {name: parameters[name] for name in _EVALUATED if parameters.get(name) is not None}
+    shows = parameters.get("ReturnValues", "NONE") != "NONE" or parameters.get("ReturnConsumedCapacity", "NONE") != "NONE"
+    blind = operation != "UpdateItem" and binding.CONDITION not in evaluated
     try:
-        answer = await call.store.write(table, key, WriteRequest(operation=operation, parameters=evaluated))
+        request = WriteRequest(operation=operation, parameters=evaluated, blind=blind, shows=shows)
+        answer = await call.store.write(table, key, request)
     except ConditionFailed as failed:
         shows = parameters.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and failed.item is not None
         raise ApiError("ConditionalCheckFailedException", extra={"Item": failed.item} if shows else None) from failed
