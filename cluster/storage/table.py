@@ -19,6 +19,7 @@ from cluster.replication.membership import Config
 from cluster.replication.messages import NO_BALLOT, Ballot, Entry
 from cluster.routing.messages import Row
 from cluster.storage import rows as reading
+from cluster.storage.recent import RecentItems
 from cluster.storage.records import effect_of, item_checksum
 from cluster.storage.rows import DAMAGE, HALF_RING, PAGE_BYTES, CorruptItem, Page, Position
 from cluster.storage.snapshot_reader import SnapshotReader
@@ -61,6 +62,7 @@ class ItemTable:
         self._open: list[_Statement] = []
         self._gathered: dict[_Place, tuple[int, bytes | None]] = {}
         """By place: the LSN and the body of its newest change, not written yet; the body None: deleted."""
+        self._recent: RecentItems = RecentItems()
         self.changed_since_durable = True
         """Whether anything was committed since :meth:`make_durable` ran."""
         for number, name, applied, members, ballot in self._db.execute(
@@ -142,6 +144,8 @@ class ItemTable:
         """Into the open transaction, in the order of the rows."""
         for place in sorted(self._gathered):
             self._do(*_statement(place, *self._gathered[place]))
+        for place, (_, body) in self._gathered.items():
+            self._recent.put(place, body)
         self._gathered.clear()  # not before all of it is written: the disk may refuse, and then it is tried again
 
     def follow(self, group: str, entries: Iterable[Entry]) -> None:
@@ -185,6 +189,7 @@ class ItemTable:
     def _at_once(self, statements: Iterable[_Statement]) -> None:
         """A transaction of its own: all of it, or on apsw.Error nothing."""
         self.commit()
+        self._recent.clear()
         try:
             for statement in statements:
                 self._run(*statement)
@@ -255,10 +260,15 @@ class ItemTable:
     def get(self, group: str, hash_: int, key: ItemKey) -> bytes | None:
         """One item; raises :class:`CorruptItem`."""
         number = self._ids[group]
-        newest = self._gathered.get((number, hash_ - HALF_RING, key.partition_key, key.sort_key))
-        if newest is not None and self.damaged is None:
-            return newest[1]
-        return self._read(lambda db: reading.item(db, number, hash_, key))
+        place = (number, hash_ - HALF_RING, key.partition_key, key.sort_key)
+        if self.damaged is None:
+            if (newest := self._gathered.get(place)) is not None:
+                return newest[1]
+            if (recent := self._recent.find(place)) is not None:
+                return recent[0]
+        found = self._read(lambda db: reading.item(db, number, hash_, key))
+        self._recent.put(place, found)
+        return found
 
     def range(
         self,
@@ -342,7 +352,9 @@ class ItemTable:
 
     def _flip(self, *, only_damaged: bool) -> int:
         count = 0
-        for *place, lsn, checksum, body in self._rows("SELECT * FROM items"):
+        rows = self._rows("SELECT * FROM items")
+        self._recent.clear()
+        for *place, lsn, checksum, body in rows:
             if (item_checksum(place[2], place[3], body, lsn) != checksum) is only_damaged:
                 flipped = body[:-1] + bytes([body[-1] ^ 0xFF])
                 self._do(

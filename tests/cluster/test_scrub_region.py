@@ -127,6 +127,7 @@ async def damage_a_page(region, node, path):
 def strike(node, group, kind, pk):
     """Damage a row (or add one) behind the table's back."""
     number, place = node.items._ids[group], "grp = ? AND pk = ?"
+    node.items._recent.clear()  # what is in memory is right, and would be served
     if kind == "extra":
         body = b"\x80"
         checksum = item_checksum(pk, b"s", body, 3)

@@ -8,6 +8,7 @@ from cluster.ports import Bounds, ItemKey
 from cluster.replication.membership import Config, Member
 from cluster.replication.messages import NO_BALLOT, Entry
 from cluster.storage.records import Change, encode_change
+from cluster.storage.recent import RecentItems
 from cluster.storage.table import GATHERED_CHANGES, CorruptItem, ItemTable
 from cluster.topology import key_hash
 from tests.cluster.storage_world import BALLOT, GROUP, DiskTrouble, got, put, table
@@ -287,6 +288,7 @@ def test_a_rows_checksum_covers_its_key_and_its_lsn(items):
         pk = b"k%d" % number
         put(items, number + 1, pk)
         items.commit()
+        items._recent.clear()
         items._db.execute(f"UPDATE items SET {change} WHERE pk = ?", (pk,))
         with pytest.raises(CorruptItem):
             items.range("t/0", key_hash(pk), pk, Bounds(), forward=True, limit=None, after=None)
@@ -309,3 +311,32 @@ def test_a_checkpoint_keeps_everything(tmp_path):
     items = ItemTable(RealDisk(tmp_path, "n"))
     assert all(got(items, str(lsn).encode()) == b"x" * 500 for lsn in range(1, 501))
     items.close()
+
+
+def test_what_was_read_or_written_a_moment_ago_needs_no_database(items):
+    """An item is read from the database once; a change, a deletion and a snapshot are seen at once all the same."""
+    put(items, 1, b"a", body=b"one")
+    items.commit()
+    items._db, database = None, items._db
+    assert got(items, b"a") == b"one"
+    put(items, 2, b"a", body=b"two")
+    assert got(items, b"a") == b"two"
+    items._db = database
+    delete(items, 3, b"a")
+    items.commit()
+    assert got(items, b"a") is None
+    put(items, 4, b"a", body=b"three")
+    items.install(GROUP, (), 9)
+    assert got(items, b"a") is None
+
+
+def test_only_so_much_is_kept_of_what_was_read():
+    """The oldest go first, by bytes; what is put again counts once."""
+    recent = RecentItems(most_bytes=3 * 256 + 30)
+    for number in range(3):
+        recent.put(number, b"x" * 10)
+        recent.put(number, b"y" * 10)
+    assert [recent.find(number) for number in range(3)] == [(b"y" * 10,)] * 3
+    recent.put(3, None)
+    assert recent.find(0) is None
+    assert recent.find(3) == (None,)
