@@ -4,7 +4,8 @@ CPU seconds of the server's processes are the truth (the machine may be shared):
 at capacity (16 connections that always ask). Latency is that of an open loop at half of the capacity of the same round, from
 the intended start of each request. A second open loop asks every store at the same low rate: a store that is lightly used
 gathers less into one fsync, one write, one turn of its loop. Rounds are interleaved over the stores; the table shows
-median (minimum–maximum).
+median (minimum–maximum). At last one boto3 client asks each store one thing after the other (``one_client``): the ratio is
+another one then, and both are told.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import one_client
 from benchmarks.figures import Result
 from benchmarks.load import Crowd, Heard, Question, percentile
 from benchmarks.processes import cpu_seconds, fsync_seconds, memory_bytes
@@ -212,13 +214,15 @@ def _table(cells: dict[Key, Cell], rest: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def _verdict(cells: dict[Key, Cell]) -> str:
+def _verdict(cells: dict[Key, Cell], asked: dict[tuple[str, str], one_client.Asked]) -> str:
     """How the store stands to dynalite, and to what is wanted."""
     lines = []
     for when, says in (("capacity", "at capacity"), ("low", f"at {LOW_RATE:.0f} requests a second")):
         for cell, ratio in ratios(cells, "dynalite", when).items():
             wanted = TARGETS[cell.partition("_")[0]]
             lines.append(f"{cell} {says}: {ratio:.2f} of dynalite's rate per core (wanted: {wanted})")
+    for operation, ratio in one_client.ratios(asked, "dynalite").items():
+        lines.append(f"{operation}_100b by one boto3 client: {ratio:.2f} of dynalite's (wanted: {TARGETS[operation]})")
     return "\n".join(lines)
 
 
@@ -237,6 +241,7 @@ def run() -> Result:
                         raise
                     print(f"  without {name}: {reason}", file=sys.stderr)
             cells, rest = _in_loop(stores)
+            asked = one_client.measure(stores, [_item(number, SIZES["100b"]) for number in range(KEYS)])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     against = {
@@ -246,12 +251,18 @@ def run() -> Result:
         for when in ("capacity", "low")
         for cell, value in ratios(cells, name, when).items()
     }
+    against |= {
+        f"rate_per_core_to_{name}_{operation}_100b_one_client": value
+        for name in STORES
+        if name != "store"
+        for operation, value in one_client.ratios(asked, name).items()
+    }
     return Result(
         name="store",
-        figures=against | rest | {"fsync_ms": fsync * 1e3} | _figures(cells),
+        figures=against | rest | {"fsync_ms": fsync * 1e3} | _figures(cells) | one_client.figures(asked),
         ratio=min(ratios(cells, "dynalite").values(), default=None),
         against="dynalite, rate per core at capacity; the least of writes and strong reads at both sizes",
-        table=f"{_table(cells, rest)}\n{_verdict(cells)}",
+        table=f"{_table(cells, rest)}\n{one_client.table(asked, _NAMES)}\n{_verdict(cells, asked)}",
     )
 
 

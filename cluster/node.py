@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 
@@ -24,9 +23,10 @@ from cluster.hosting import Replicas
 from cluster.housekeeping import Housekeeping
 from cluster.kept import Kept
 from cluster.metrics import GroupView, NodeMetrics
+from cluster.outgoing import Outgoing
 from cluster.ports import ErrorKind, Evaluate, Item, Table, WriteRequest, WriteResult
 from cluster.replication.membership import Config, names
-from cluster.replication.messages import Committed, HandOver, NeedSnapshot, PeerMessage
+from cluster.replication.messages import HandOver, NeedSnapshot, PeerMessage
 from cluster.replication.timing import Timing
 from cluster.routing.messages import (
     Body,
@@ -107,9 +107,7 @@ class StorageNode:
         self._settings, self._hub, self._faults, self._clock = settings, hub, faults, clock
         self.metrics = NodeMetrics(settings.name, settings.zone, self.views)
         self.paused = False
-        self._outgoing: dict[str, list[tuple[str, PeerMessage]]] = defaultdict(list)
-        self._later: dict[str, dict[str, Committed]] = defaultdict(dict)
-        """By node and group: the newest of what waits for company."""
+        self._outgoing = Outgoing(settings.name, hub)
         self._routes_version = -1
         self._fsyncs: list[float] = []
         self._look_for_routes = asyncio.Event()
@@ -314,23 +312,8 @@ class StorageNode:
         return tuple(catalogue.table_in(msgspec.msgpack.decode(body)) for body in page.bodies)
 
     def send(self, to: str, group: str, message: PeerMessage) -> None:
-        """Gather what goes to the same node during one turn of the loop.
-
-        A :class:`Committed`, which nobody waits for, goes with the next message to its node, or with the next tick.
-        """
-        if type(message) is Committed:
-            self._later[to][group] = message
-            return
-        if not self._outgoing:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._outgoing[to].append((group, message))
-
-    def _flush(self) -> None:
-        outgoing, self._outgoing = self._outgoing, defaultdict(list)
-        for to, messages in outgoing.items():
-            if (later := self._later.pop(to, None)) is not None:
-                messages += later.items()
-            self._hub.tell(self.name, to, Replicate(tuple(messages)))
+        """Pass a message to the replica of ``group`` on another node."""
+        self._outgoing.send(to, group, message)
 
     def applied(self, group: str) -> None:
         """The catalogue's changes are told to the zone's MemDS."""
@@ -351,10 +334,7 @@ class StorageNode:
             at = self._clock()
             for group in list(self.groups.values()):
                 group.tick(at)
-            for to, later in self._later.items():
-                self._outgoing[to] += later.items()
-            self._later.clear()
-            self._flush()
+            self._outgoing.hurry()
 
     async def _heal(self) -> None:
         await self.healer.run(lambda: self.paused)

@@ -127,9 +127,7 @@ class Hub:
 
     # --- components -----------------------------------------------------------------------------------------------------
 
-    def attach(
-        self, component: str, handler: Handler, *, at_once: Callable[[Body], Body | None] | None = None
-    ) -> None:
+    def attach(self, component: str, handler: Handler, *, at_once: Callable[[Body], Body | None] | None = None) -> None:
         """From now on ``handler`` hears what is sent to ``component``.
 
         ``at_once``: tried first with every ask; what it answers needs no task. None: ask the handler. It sends nothing itself.

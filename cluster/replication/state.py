@@ -201,8 +201,7 @@ class State:
 
     def commit(self, upto: int) -> None:
         """Everything up to ``upto`` is chosen: apply what is new."""
-        if upto > self.committed:
-            self.committed = upto
+        self.committed = max(self.committed, upto)
         if self.committed > self.applied:
             entries = self.log.between(self.applied + 1, self.committed)
             self.effects.append(Apply(entries))

@@ -7,8 +7,8 @@ from cluster.disk import RealDisk
 from cluster.ports import Bounds, ItemKey
 from cluster.replication.membership import Config, Member
 from cluster.replication.messages import NO_BALLOT, Entry
-from cluster.storage.records import Change, encode_change
 from cluster.storage.recent import RecentItems
+from cluster.storage.records import Change, encode_change
 from cluster.storage.table import GATHERED_CHANGES, CorruptItem, ItemTable
 from cluster.topology import key_hash
 from tests.cluster.storage_world import BALLOT, GROUP, DiskTrouble, got, put, table

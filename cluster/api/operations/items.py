@@ -97,7 +97,9 @@ def refuse_too_large(call: Call, item: Item) -> None:
 async def write(call: Call, table: Table, key: ItemKey, operation: str, parameters: dict[str, Any]) -> WriteResult:
     """Send one write to the store; a failed condition or an impossible update becomes its API error."""
     evaluated = {name: parameters[name] for name in _EVALUATED if parameters.get(name) is not None}
-    shows = parameters.get("ReturnValues", "NONE") != "NONE" or parameters.get("ReturnConsumedCapacity", "NONE") != "NONE"
+    shows = (
+        parameters.get("ReturnValues", "NONE") != "NONE" or parameters.get("ReturnConsumedCapacity", "NONE") != "NONE"
+    )
     blind = operation != "UpdateItem" and binding.CONDITION not in evaluated
     try:
         request = WriteRequest(operation=operation, parameters=evaluated, blind=blind, shows=shows)
