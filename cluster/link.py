@@ -19,7 +19,7 @@ _HELLO_BYTES = 1024
 class Link(asyncio.Protocol):
     """A connection; ``opened`` once the peer has proved the secret, ``closed`` once it is gone.
 
-    Frames sent during one turn of the loop leave in one write. A queue of more than ``QUEUE_BYTES`` refuses more.
+    Frames sent during two turns of the loop leave in one write. A queue of more than ``QUEUE_BYTES`` refuses more.
     """
 
     def __init__(
@@ -111,7 +111,8 @@ class Link(asyncio.Protocol):
         if self._transport is None or self._transport.get_write_buffer_size() > QUEUE_BYTES:
             return False
         if not self._outgoing:
-            self._loop.call_soon(self._flush)
+            # Once more round the loop: what the sockets that are ready now give rise to leaves in the same write.
+            self._loop.call_soon(self._loop.call_soon, self._flush)
         self._outgoing.append(encode(frame))
         return True
 

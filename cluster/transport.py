@@ -123,7 +123,19 @@ class Hub:
         self._pending: dict[int, _Pending] = {}
         self._ids: Iterator[int] = itertools.count(1)
         self._looks = False
+        self._running_loop: asyncio.AbstractEventLoop | None = None
         self.refusals: dict[str, int] = defaultdict(int)
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The running loop, which is always the same; asking asyncio costs a system call (Python 3.11)."""
+        if self._running_loop is None:
+            self._running_loop = asyncio.get_running_loop()
+        return self._running_loop
+
+    def time(self) -> float:
+        """The loop's clock, which deadlines are told by."""
+        return self._loop.time()
 
     # --- components -----------------------------------------------------------------------------------------------------
 
@@ -168,7 +180,7 @@ class Hub:
 
     async def ask(self, sender: str, receiver: str, body: Body, *, timeout_seconds: float) -> Body:
         """The answer; raises :class:`Unreachable` or :class:`NoAnswer`."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         number = next(self._ids)
         future: asyncio.Future[Body] = loop.create_future()
         until = loop.time() + timeout_seconds
@@ -200,7 +212,7 @@ class Hub:
         if fate.lost:
             return
         if fate.delay_seconds:
-            asyncio.get_running_loop().call_later(fate.delay_seconds, self._forward, frame)
+            self._loop.call_later(fate.delay_seconds, self._forward, frame)
         else:
             self._forward(frame)
 
@@ -217,7 +229,7 @@ class Hub:
             if frame.kind >= FrameKind.ANSWER or (frame.kind == FrameKind.ASK and frame.receiver in self._at_once):
                 self._arrive(frame)
             else:
-                asyncio.get_running_loop().call_soon(self._arrive, frame)
+                self._loop.call_soon(self._arrive, frame)
             return
         try:
             refusal = self._carrier.send(zone, frame)
@@ -279,13 +291,13 @@ class Hub:
             self.refusals["too_many_asks"] += 1
             self._reply(frame, FrameKind.ANSWER, Refused(ErrorKind.UNAVAILABLE, "too many requests at once"))
         else:
-            task = asyncio.get_running_loop().create_task(self._answer(frame, handler))
+            task = self._loop.create_task(self._answer(frame, handler))
             serving[task] = None
             task.add_done_callback(lambda done: serving.pop(done, None))
 
     async def _answer(self, frame: Frame, handler: Handler) -> None:
         try:
-            deadline = asyncio.get_running_loop().time() + frame.seconds
+            deadline = self._loop.time() + frame.seconds
             body = await handler.asked(frame.sender, frame.body or Refused(ErrorKind.INTERNAL), deadline)
         except asyncio.CancelledError:
             self._reply(frame, FrameKind.LOST, None)

@@ -12,12 +12,15 @@ class Patience:
         self._until: dict[asyncio.Task[object], float] = {}
         self._late: set[asyncio.Task[object]] = set()
         self._looks = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, seconds: float) -> "asyncio.Task[object]":
         """The running task may take so long, until :meth:`end`."""
-        task = asyncio.current_task()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        loop = self._loop
+        task = asyncio.current_task(loop)
         assert task is not None
-        loop = asyncio.get_running_loop()
         self._until[task] = loop.time() + seconds
         if not self._looks:
             self._looks = True

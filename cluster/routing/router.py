@@ -219,8 +219,7 @@ class RouterBack:
         raise error
 
     async def _from_leader(self, table: Table, partition: Partition, question: Question) -> _Answered:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = self._hub.time()
         presumed = self._leaders.get(question.group)
         search: Search | None = None
         if presumed is not None and presumed in partition.replicas and not self._suspects.suspected(presumed, started):
@@ -229,13 +228,13 @@ class RouterBack:
             search, node = self._search(partition, presumed, started), None
         while True:
             if search is not None and (node := search.next_node()) is None:
-                if not search.new_round(loop.time()):
+                if not search.new_round(self._hub.time()):
                     break
                 await asyncio.sleep(ROUND_PAUSE_SECONDS)
                 continue
             assert node is not None
             try:
-                answer = await self._one(node, partition, question, started + self._patience - loop.time())
+                answer = await self._one(node, partition, question, started + self._patience - self._hub.time())
             except NotAsked:
                 search = search or self._search(partition, presumed, started, asked=presumed)
                 continue
