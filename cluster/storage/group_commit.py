@@ -20,14 +20,15 @@ RETRY_SECONDS = 0.2
 SLOW_FSYNC_SECONDS = 0.5
 SEAL_SECONDS = 0.5
 """A log that rests for so long is sealed: damage to its last batch can be told from a torn tail from then on."""
-COMPANY_SECONDS = 0.003
-"""A log that is given records more often than this begins its fsyncs on a grid of this width, so that more share one.
+GRID_SECONDS = 0.004
+"""A log whose records come in company begins its fsyncs on a grid of this width, so that more share one.
 
-The grid is that of the loop's clock, the same for all nodes of a process: what they have to say then leaves together, too. A log
-that is given less never waits.
+The grid is that of the loop's clock, the same for all nodes of a process: what they have to say then leaves together, too.
 """
-_NEWEST_SHARE = 0.2
-"""Of the newest batch, in the mean time between records."""
+COMPANY = 0.3
+"""So many further records a batch must have had of late. One client that waits for each answer is never kept waiting by this."""
+_NEWEST_SHARE = 0.1
+"""Of the newest batch, in the mean."""
 
 
 class GroupCommit:
@@ -40,9 +41,9 @@ class GroupCommit:
         self._compaction: dict[str, int] | None = None
         self._waker: asyncio.Future[None] | None = None
         self._seal_timer: asyncio.TimerHandle | None = None
-        self._began = self._rested = 0.0
-        self._gap = 1.0
-        """Seconds between records, of late."""
+        self._rested = 0.0
+        self._company = 0.0
+        """How many further records a batch had, of late."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._sealed = self._seal_due = False
@@ -58,6 +59,11 @@ class GroupCommit:
     def full(self) -> bool:
         """Whether the disk has no space left."""
         return self.failing == errno.ENOSPC
+
+    @property
+    def gathers(self) -> bool:
+        """Whether a record is kept waiting for others, because they have come together of late."""
+        return self._company > COMPANY
 
     def add(self, record: WalRecord, then: Callable[[], None]) -> None:
         """Write ``record``; ``then`` is called in the event loop once it is durable."""
@@ -97,13 +103,10 @@ class GroupCommit:
                 self._seal_timer.cancel()
 
     async def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
-        """When records come thick and fast, wait for the next line of the grid."""
-        if self._gap < COMPANY_SECONDS:
-            await asyncio.sleep(COMPANY_SECONDS - loop.time() % COMPANY_SECONDS)
-        now = loop.time()
-        gap = min((now - self._began) / len(self._records), 1.0)
-        self._gap += (gap - self._gap) * _NEWEST_SHARE
-        self._began = now
+        """When records come in company, wait for the next line of the grid."""
+        if self.gathers:
+            await asyncio.sleep(GRID_SECONDS - loop.time() % GRID_SECONDS)
+        self._company += (len(self._records) - 1 - self._company) * _NEWEST_SHARE
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until there is something to do; what has rested for long is sealed meanwhile. One timer serves many rests."""

@@ -375,3 +375,19 @@ async def test_group_commit_waits_for_space(tmp_path):
     assert not log.full
     task.cancel()
     await log.close()
+
+
+async def test_group_commit_keeps_nobody_waiting_who_comes_alone(tmp_path):
+    """A log whose records come together waits for more of them; one whose records come one after the other does not."""
+    log, task = committing(RealDisk(tmp_path, "n"))
+    for lsn in range(1, 61):
+        log.add(record(lsn), lambda: None)
+        if lsn % 3 == 0:
+            await log.settled()
+    assert log.gathers
+    for lsn in range(61, 101):
+        log.add(record(lsn), lambda: None)
+        await log.settled()
+    assert not log.gathers
+    task.cancel()
+    await log.close()
