@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cluster.config import ArchiveConfig
+from cluster.config import ArchiveConfig, TimingConfig
 from cluster.ports import StoreError
 
 
@@ -60,8 +60,11 @@ async def test_eventual_reads_do_not_notice_a_dead_zone(region):
         assert time.monotonic() - started < 0.2
 
 
-async def test_error_names_the_dead_leader(region):
+async def test_error_names_the_dead_leader(make_region):
     """While a partition has no leader the error carries the node that led it, promptly."""
+    # A lease that outlasts the router's search by far: nobody can succeed the dead leader meanwhile.
+    region = make_region(timing=TimingConfig(heartbeat_seconds=0.1, lease_seconds=3.0, drift_bound_seconds=0.02))
+    await region.start()
     await region.put("a", "1", zone="az2")
     leader = (await region.store("az2").read(await region.table(zone="az2"), _key("a"), strong=True)).via.node
     dead = leader.split("-")[0]
