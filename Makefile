@@ -42,8 +42,9 @@ bench: .venv/dev.ok  ## benchmarks against the alternative (NAME=… for one)
 
 lock:  ## resolve the dependencies anew into requirements/
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --group build --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --group build --group dev --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 -o requirements/dev.txt
+	@# What runs is what was tested: the same versions.
+	$(BIN)/uv pip compile --quiet --upgrade --constraint requirements/dev.txt pyproject.toml --group build --universal --generate-hashes --no-emit-index-url --no-annotate --python-version 3.11 -o requirements/run.txt
 
 clean:  ## remove the virtual environment and the embedded stack's state
 	rm -rf .venv .fivenines

@@ -31,7 +31,7 @@ from cluster.scrub.schedule import GroupScrub, ScrubSettings
 from cluster.topology import Node, Router, Topology, Zone
 from cluster.transport import Hub
 from cluster.worker import ThreadWorker
-from cluster.zone import ZoneComponents
+from cluster.zone import DISK_REFUSES, ZoneComponents
 
 logger = logging.getLogger("cluster")
 
@@ -106,7 +106,7 @@ class ZoneProcess:
                 worker=ThreadWorker(name),
                 archive=self._archive(name),
             )
-        except OSError:
+        except DISK_REFUSES:
             disk.close()
             raise
 

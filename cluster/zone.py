@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import apsw
+
 from cluster.fault_injection import FaultSet
 from cluster.node import StorageNode
 from cluster.storage.table import TableDamaged
@@ -13,6 +15,7 @@ from cluster.transport import Hub
 
 logger = logging.getLogger("cluster")
 
+DISK_REFUSES = (OSError, apsw.FullError, apsw.IOError)
 OPEN_AGAIN_SECONDS = 1.0
 """A node whose disk refuses (it is full, or gone) is opened again so often: nothing else of the zone falls with it."""
 Serve = Callable[[], Coroutine[Any, Any, None]]
@@ -73,7 +76,7 @@ class ZoneComponents:
     def _open(self, name: str) -> bool:
         try:
             node = self.open_node(name)
-        except OSError as error:
+        except DISK_REFUSES as error:
             if name not in self._refused:
                 logger.error("%s cannot open its files, and is tried again until it can: %s", name, error)  # noqa: TRY400
             return False

@@ -18,6 +18,7 @@ def teach(s: State, m: Teach, at: float) -> None:
         return
     lead.learners[node] = m.member
     p = lead.progress[node] = Progress(1, 0, heard_at=at, born=m.born)
+    leading.ask_for_lease(s, node, at)
     leading.send_entries(s, lead, node, p, at)
 
 
@@ -30,7 +31,7 @@ def stop_teaching(s: State, m: StopTeaching) -> None:
 def change(s: State, m: ChangeMembers, at: float) -> None:
     """Propose the new members, or say why not."""
     lead = s.lead
-    reason = leading.refusal(s, lead, at) or _refusal(s, lead, m)
+    reason = leading.refusal(s, lead, at) or _refusal(s, lead, m, at)
     if lead is None or reason:
         s.effects.append(Rejected(m.proposal, reason, s.leader))
         return
@@ -38,9 +39,16 @@ def change(s: State, m: ChangeMembers, at: float) -> None:
     leading.add(s, lead, m.proposal, Entry(lsn, s.ballot, b"", m.members), at)
 
 
-def _refusal(s: State, lead: Leadership | None, m: ChangeMembers) -> str:
-    """Why the change cannot be proposed now; empty: it can. The leader never removes itself: it hands over first."""
+def _refusal(s: State, lead: Leadership | None, m: ChangeMembers, at: float) -> str:
+    """Why the change cannot be proposed now; empty: it can. The leader never removes itself: it hands over first.
+
+    With members of whom no quorum has granted it a lease it would be out of office as soon as the change is committed.
+    """
     if lead is not None and lead.change_lsn > s.committed:
         return "change_pending"
-    fits = differ_by_one(s.membership, m.members) and s.node in names(m.members)
-    return "" if fits else "invalid_change"
+    if not differ_by_one(s.membership, m.members) or s.node not in names(m.members):
+        return "invalid_change"
+    peers = tuple(node for node in names(m.members) if node != s.node)
+    if lead is not None and lead.lease.end_among(peers) <= at + s.timing.heartbeat_seconds:
+        return "not_granted_yet"
+    return ""

@@ -96,9 +96,13 @@ def lead_on(s: State, at: float) -> None:
 
 def _heartbeat(s: State, lead: Leadership, at: float) -> None:
     lead.next_heartbeat = at + s.timing.heartbeat_seconds
-    message = Heartbeat(s.ballot, at, s.committed, s.log.last)
     for peer in lead.progress:
-        s.send(peer, message)
+        ask_for_lease(s, peer, at)
+
+
+def ask_for_lease(s: State, peer: str, at: float) -> None:
+    """A heartbeat to one."""
+    s.send(peer, Heartbeat(s.ballot, at, s.committed, s.log.last))
 
 
 def on_heartbeat_reply(s: State, sender: str, m: HeartbeatReply, at: float) -> None:

@@ -49,10 +49,14 @@ class Lease:
         self.peers = peers
         self.until = self._granted()
 
+    def end_among(self, peers: tuple[str, ...]) -> float:
+        """When the lease would end if these were the other voters."""
+        grants = [FOREVER, *(self.renewed.get(peer, NEVER) for peer in peers)]
+        return reached(grants, len(grants)) + self.timing.leader_lease_seconds
+
     def _granted(self) -> float:
         """The end of the lease by what a quorum has granted; the leader's own grant is always the newest of all."""
-        grants = [FOREVER, *(self.renewed.get(peer, NEVER) for peer in self.peers)]
-        return reached(grants, len(grants)) + self.timing.leader_lease_seconds
+        return self.end_among(self.peers)
 
     def valid(self, at: float) -> bool:
         """Whether strong reads may be served and writes acknowledged at ``at``."""

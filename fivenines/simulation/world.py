@@ -21,6 +21,7 @@ from cluster.routing.router import RouterBack
 from cluster.scrub.schedule import ScrubSettings
 from cluster.topology import build
 from cluster.transport import Hub
+from cluster.zone import DISK_REFUSES
 from fivenines.simulation.checkers.watching import Watching
 from fivenines.simulation.clocks import RATE_BOUND, DriftingClock
 from fivenines.simulation.disk import SimulatedDisk, SimulatedWorker
@@ -281,7 +282,7 @@ class World:
                 watch=self.watch,
                 archive=self._archive_of(name),
             )
-        except OSError as error:
+        except DISK_REFUSES as error:
             disk.close()
             self.note("refused", f"{name} does not start: {error}")
             raise

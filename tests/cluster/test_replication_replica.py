@@ -5,7 +5,7 @@ import time
 import pytest
 
 from cluster.replication import messages as m
-from cluster.replication.membership import members_in_zones_of_their_own
+from cluster.replication.membership import Member, members_in_zones_of_their_own
 from cluster.replication.replica import Replica
 from cluster.replication.timing import Timing
 from tests.cluster.replication_world import World
@@ -147,3 +147,24 @@ def test_a_node_that_is_taught_anew_does_not_vote_by_what_it_was_before() -> Non
     assert replica.step(m.Receive("az2", stale), 9.0) == []
     newer = m.Prepare(m.Ballot(5, "az2"), 2, 2, m.NO_BALLOT, config_lsn=8)
     assert any(isinstance(effect, m.Append) for effect in replica.step(m.Receive("az2", newer), 9.1))
+
+
+def test_members_who_have_granted_no_lease_are_not_chosen() -> None:
+    """A newcomer is asked to grant the lease when it is first taught; before a quorum with it has, it is not made a member."""
+    world = _group()
+    world.crash("az3")
+    world.run(world.now + 2.7)
+    newcomer = Member("az4", "az3", log_only=True)
+    replica, at = world.nodes["az1"].replica, world.nodes["az1"].clock(world.now)
+    assert replica is not None
+    sent = [
+        effect for effect in replica.step(m.Teach(newcomer), at) if isinstance(effect, m.Send) and effect.to == "az4"
+    ]
+    assert any(isinstance(effect.message, m.Heartbeat) for effect in sent)
+    members = (*GROUP, newcomer)
+    (refused,) = replica.step(m.ChangeMembers(7, members), at)
+    assert refused == m.Rejected(7, "not_granted_yet", "az1")
+    ballot = next(effect.message.ballot for effect in sent if isinstance(effect.message, m.Heartbeat))
+    replica.step(m.Receive("az4", m.HeartbeatReply(ballot, at, 0, 0, False, 0)), at)
+    effects = replica.step(m.ChangeMembers(8, members), at)
+    assert any(isinstance(effect, m.Append) for effect in effects)
