@@ -13,7 +13,14 @@ from fivenines.config import Config, json_schema, load
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("canary", "cfa", "cluster", "collector", "dashboards", "fivenines")
-CONTRACT = {"collector.observation", "collector.interval", "collector.series", "collector.wire", "collector.column_batch", "collector.totals"}
+CONTRACT = {
+    "collector.observation",
+    "collector.interval",
+    "collector.series",
+    "collector.wire",
+    "collector.column_batch",
+    "collector.totals",
+}
 MAY_IMPORT = {
     "canary": CONTRACT,
     "cfa": CONTRACT,
