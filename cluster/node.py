@@ -114,8 +114,6 @@ class StorageNode:
         wal = Wal(disk)
         recovery = wal.recover()
         self.items = ItemTable(disk)
-        # Its last commit may be nowhere but in the machine's memory, and ahead of the log: what is built upon it now must not lose it.
-        self.items.make_durable()
         self.log = GroupCommit(wal, worker, took=self._fsync_took, name=settings.name)
         self.keeping = TableKeeping(settings.name, items=self.items, log=self.log, disk=disk)
         self.lost = recovery.lost_among(self.items.groups())

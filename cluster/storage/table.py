@@ -65,6 +65,8 @@ class ItemTable:
         self._recent: RecentItems = RecentItems()
         self.changed_since_durable = True
         """Whether anything was committed since :meth:`make_durable` ran."""
+        # Its last commit may be nowhere but in the machine's memory, and ahead of the log: what is built upon it must not lose it.
+        disk.sync_database(file)
         for number, name, applied, members, ballot in self._db.execute(
             "SELECT id, name, applied, members, ballot FROM groups"
         ):
