@@ -2,10 +2,6 @@
 
 import asyncio
 import os
-import socket
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -17,6 +13,7 @@ from cluster.archive.s3 import S3Store, make_client
 from cluster.archive.store import ArchiveUnavailable, names
 from cluster.config import ArchiveConfig, ClusterConfig
 from tests.cluster.archive_world import GROUP, World
+from tests.s3_server import s3_server
 
 HOST = "127.77.9.1"
 
@@ -24,25 +21,8 @@ HOST = "127.77.9.1"
 @pytest.fixture(scope="module")
 def s3_url():
     """A server that speaks S3's protocol, on a port of its own."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    give_up_at = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-            break
-        except OSError:
-            assert time.monotonic() < give_up_at, "the S3 server did not start"
-            time.sleep(0.05)
-    yield f"http://{HOST}:{port}"
-    process.terminate()
-    process.wait(10)
+    with s3_server(HOST) as url:
+        yield url
 
 
 @pytest.fixture

@@ -2,10 +2,6 @@
 
 import os
 import random
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
 import boto3
@@ -17,6 +13,7 @@ from collector.history.reading import History
 from collector.history.store import HistoryUnavailable, open_store
 from tests.collector.history_samples import DAY, Written
 from tests.collector.test_history import expected, said
+from tests.s3_server import s3_server
 
 HOST = "127.77.9.2"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -25,22 +22,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAU
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
     """A server that speaks S3's protocol, on a port of its own."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    give_up_at = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-            break
-        except OSError:
-            assert time.monotonic() < give_up_at, "the S3 server did not start"
-            time.sleep(0.05)
-    yield f"http://{HOST}:{port}"
-    process.terminate()
-    process.wait(10)
+    with s3_server(HOST) as url:
+        yield url
 
 
 @pytest.fixture
