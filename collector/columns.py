@@ -7,7 +7,6 @@ them is done in numpy, for intervals of a million series.
 """
 
 import zlib
-from array import array
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
@@ -74,11 +73,6 @@ def total(tables: Iterable[Table]) -> Table:
         return np.ascontiguousarray(whole[:, order])
     sums = np.add.reduceat(whole[2:, order], firsts, axis=1)
     return np.concatenate([[distinct // FLAGS, distinct % FLAGS], sums])
-
-
-def columns_of(body: bytes) -> "list[array[int]]":
-    """The ``COLUMNS`` columns; raises ValueError when ``body`` is damaged."""
-    return [array("q", column.tobytes()) for column in unpack_table(body)]
 
 
 def unpack(body: bytes) -> dict[RowKey, Tally]:
