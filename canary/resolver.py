@@ -27,6 +27,7 @@ class Resolver(asyncio.DatagramProtocol):
         self.server = server
         """``IP:port``, None: the machine's own way."""
         self._transport: asyncio.DatagramTransport | None = None
+        self._opening = asyncio.Lock()
         self._waiting: dict[int, tuple[bytes, asyncio.Future[bytes]]] = {}
 
     async def places(self, endpoint: EndpointConfig) -> Places:
@@ -103,12 +104,11 @@ class Resolver(asyncio.DatagramProtocol):
         return self._server
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> asyncio.DatagramTransport:
-        transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._address())
-        if self._transport is not None:  # another question opened one meanwhile
-            transport.close()
+        """One socket, whoever asks first: closing a second one would end the questions under way on the first."""
+        async with self._opening:
+            if self._transport is None:
+                self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._address())
             return self._transport
-        self._transport = transport
-        return transport
 
     def close(self) -> None:
         """Close the socket."""

@@ -80,6 +80,13 @@ async def test_a_fresh_attempt_times_every_phase(tmp_path: Path) -> None:
         assert (world.store.connections, world.dns.asked) == (2, 2)
 
 
+async def test_the_first_questions_of_a_host_may_come_at_once() -> None:
+    """They share one socket to the name server, and none is told that it was closed."""
+    async with bench() as world:
+        traces = await asyncio.gather(*(world.ask() for _ in range(8)))
+        assert [trace.verdict for trace in traces] == [None] * 8
+
+
 async def test_a_pooled_attempt_reuses_what_is_open() -> None:
     """One connection an address, one look-up for all; addresses are walked in rotation."""
     async with bench() as world:
