@@ -16,6 +16,19 @@ Side = Literal["client", "server", "both"]
 EventName = Literal["opened", "updated", "paged", "closed"]
 Notify = Literal["trigger", "update", "resolve"]
 Category = Literal["availability", "durability"]
+Finding = Literal[
+    "unknown",
+    "outage",
+    "gray_failure",
+    "never_arrived",
+    "correctness",
+    "masked_by_retries",
+    "not_covered",
+    "monitoring_blind",
+    "canaries_in_trouble",
+    "durability",
+]
+"""What canaries, customers and servers say together (``docs/scope.md``); ``unknown``: the servers have not been heard yet."""
 
 SEVERITY_ORDER: tuple[Severity, ...] = ("watch", "ticket", "page")
 """From the least to the most severe; an incident keeps the highest it has reached."""
@@ -106,6 +119,7 @@ class Incident:
     severity: Severity
     scope: dict[str, str]
     category: Category = "availability"
+    finding: Finding = "unknown"
     connection: str | None = None
     operations: tuple[str, ...]
     side: Side
