@@ -99,7 +99,7 @@ def _coverage(database: sqlite3.Connection, path: Path, audit: Audit) -> None:
         start
         for (start,) in database.execute(
             "SELECT start FROM sealed UNION SELECT start FROM exports UNION SELECT start FROM running"
-            " UNION SELECT start FROM parts UNION SELECT start FROM unobserved ORDER BY 1"
+            " UNION SELECT start FROM unobserved ORDER BY 1"
         )
     ]
     (last,) = database.execute(

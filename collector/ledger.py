@@ -215,19 +215,6 @@ class Ledger:
             numbers = np.array(self.names.numbers(names), dtype=np.int64)
             self.sealing.put(start, version, at, RESTORED, columns.total([renumbered(table, numbers)]))
 
-    def take_columns(self, start: int, names: Sequence[Series], table: Table) -> None:
-        """Counts of the interval ``start`` from elsewhere, durable on return; sealed together with the others.
-
-        ``table`` (:data:`collector.columns.Table`) has an index into ``names`` where a sealed one has the series' number.
-        Called within :meth:`transaction` when it must be one with other writes.
-        """
-        numbers = np.array(self.names.numbers(names), dtype=np.int64)
-        self.take_packed(start, columns.pack_table(columns.total([renumbered(table, numbers)])))
-
-    def take_packed(self, start: int, body: bytes) -> None:
-        """The same for columns that are packed and numbered (``names.number``) already; within a transaction."""
-        self._database.execute("INSERT INTO parts VALUES (NULL, ?, ?)", (start, body))
-
 
 def renumbered(table: Table, numbers: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Table:
     """``table`` with ``numbers`` (by index) in its first column."""

@@ -267,7 +267,6 @@ _NEWEST = "SELECT start, max(version) FROM sealed WHERE start >= ? AND start < ?
 def _starts(database: sqlite3.Connection, first: int, end: float) -> list[int]:
     query = (
         "SELECT start FROM sealed WHERE start >= ?1 AND start < ?2 UNION SELECT start FROM running WHERE start >= ?1 AND start < ?2"
-        " UNION SELECT start FROM parts WHERE start >= ?1 AND start < ?2"
         " ORDER BY 1"
     )
     return [start for (start,) in database.execute(query, (first, end))]
@@ -294,9 +293,7 @@ def _columns(database: sqlite3.Connection, start: int, asked: int | None, *, sho
 def open_table(database: sqlite3.Connection, start: int) -> Table:
     """What is known of an interval that is not sealed yet."""
     rows = database.execute("SELECT * FROM running WHERE start = ?", (start,)).fetchall()
-    running = np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, columns.COLUMNS).T
-    parts = database.execute("SELECT body FROM parts WHERE start = ?", (start,))
-    return columns.total([running, *(columns.unpack_table(body) for (body,) in parts)])
+    return columns.total([np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, columns.COLUMNS).T])
 
 
 def _feed(database: sqlite3.Connection, after: int, limit: int) -> tuple[int | None, list[bytes]]:

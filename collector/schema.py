@@ -10,7 +10,7 @@ import dataclasses
 from collector.merge import WIDTH
 from collector.series import Series
 
-VERSION = 4
+VERSION = 5
 """``PRAGMA user_version`` of a file of this schema."""
 
 SERIES_COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Series))
@@ -51,6 +51,14 @@ SINCE_4: tuple[str, ...] = (
     "CREATE INDEX fates_at ON fates (at, host)",
 )
 
+SINCE_5: tuple[str, ...] = (
+    # A seam of 3 into which nothing ever wrote.
+    "DROP TABLE parts",
+    # The last point of each metric stream that was counted (collector.customers.streams), written together with its counts.
+    "CREATE TABLE streams (stream BLOB PRIMARY KEY, at_ns INTEGER NOT NULL, start_ns INTEGER NOT NULL, counts TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX streams_at ON streams (at_ns)",
+)
+
 TABLES: tuple[str, ...] = (
     f"CREATE TABLE series (id INTEGER PRIMARY KEY, {', '.join(f'[{c}] TEXT' for c in SERIES_COLUMNS)})",  # one is a keyword
     "CREATE TABLE senders (host TEXT, boot TEXT, seen TEXT NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (host, boot)) WITHOUT ROWID",
@@ -80,12 +88,14 @@ TABLES: tuple[str, ...] = (
     "CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
     *SINCE_3,
     *SINCE_4,
+    *SINCE_5,
 )
 
 UPGRADES: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE series ADD COLUMN [level] TEXT NOT NULL DEFAULT 'attempt'",),
     2: ("ALTER TABLE sealed ADD COLUMN cause TEXT NOT NULL DEFAULT ''", *SINCE_3),
     3: SINCE_4,
+    4: SINCE_5,
 }
 """What makes a file of an older schema one of the next: by the version it has."""
 

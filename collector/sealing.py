@@ -50,16 +50,14 @@ class Sealing:
     def _waiting(self, latest: float) -> list[int]:
         """The starts that have rows, by leaps over the index: a full scan would read every row."""
         starts: list[int] = []
-        for table in ("running", "parts"):
-            after = -1
-            while True:
-                query = f"SELECT min(start) FROM {table} WHERE start > ? AND start <= ?"  # noqa: S608
-                (start,) = self._query(query, (after, latest)).fetchone()
-                if start is None:
-                    break
-                starts.append(start)
-                after = start
-        return sorted(set(starts))
+        after = -1
+        while True:
+            query = "SELECT min(start) FROM running WHERE start > ? AND start <= ?"
+            (start,) = self._query(query, (after, latest)).fetchone()
+            if start is None:
+                return starts
+            starts.append(start)
+            after = start
 
     def newest(self, start: int) -> int:
         """The newest version of the interval, here or in the history; 0 when there is none."""
@@ -72,7 +70,7 @@ class Sealing:
         numbers = np.unique(table[0]).tolist()
         table = apply(table, excluded_ids(self._exclusions, start, self._names.some(numbers)))
         self.put(start, version, at, cause, table)
-        for one in ("running", "parts", "reopened"):
+        for one in ("running", "reopened"):
             self._query(f"DELETE FROM {one} WHERE start = ?", (start,))  # noqa: S608
 
     def put(self, start: int, version: int, at: float, cause: str, table: Table) -> None:
@@ -84,7 +82,7 @@ class Sealing:
     def _bodies(self, start: int, before: int) -> list[bytes]:
         sealed = self._query("SELECT body FROM sealed WHERE start = ? AND version = ?", (start, before)).fetchall()
         assert sealed or not before, "restored first"
-        return [body for (body,) in (*sealed, *self._query("SELECT body FROM parts WHERE start = ?", (start,)))]
+        return [body for (body,) in sealed]
 
     def _running(self, start: int) -> Table:
         rows = self._query("SELECT * FROM running WHERE start = ?", (start,)).fetchall()
@@ -117,8 +115,7 @@ class Sealing:
         return filled
 
     def _is_waiting(self, start: int) -> bool:
-        query = "SELECT 1 FROM running WHERE start = ?1 UNION SELECT 1 FROM parts WHERE start = ?1"
-        return self._query(query, (start,)).fetchone() is not None
+        return self._query("SELECT 1 FROM running WHERE start = ? LIMIT 1", (start,)).fetchone() is not None
 
     def exclude(self, statement: Exclusion) -> int:
         """Write the statement down and reopen what it touches; its number. Raises ValueError for an undoing of nothing."""

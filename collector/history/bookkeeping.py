@@ -64,7 +64,6 @@ def _open_starts(database: sqlite3.Connection) -> Iterator[int]:
         if database.execute("SELECT 1 FROM sealed WHERE start = ?", (start,)).fetchone() is None:
             yield start
         after = start
-    yield from (start for (start,) in database.execute("SELECT DISTINCT start FROM parts"))
 
 
 def sealed_of(database: sqlite3.Connection, hour: int) -> list[SealedTable]:
