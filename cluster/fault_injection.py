@@ -83,7 +83,17 @@ class FaultSet:
             named = self.concerns(fault, router) or fault.endpoint in (endpoint, "any")
             if named and self._strikes(fault, router, operation, table):
                 return fault.status or _DEFAULT_ERROR_STATUS
+        for fault in self._of(FaultKind.VERSION, router):
+            if self._strikes(fault, router, operation, table):
+                return fault.status or _DEFAULT_ERROR_STATUS
         return None
+
+    def version_of(self, router: str) -> str | None:
+        """The version that a bad deployment has brought to this router, the newest; None: its own."""
+        deployed: str | None = None
+        for fault in self._of(FaultKind.VERSION, router):
+            deployed = fault.version
+        return deployed
 
     def _strikes(self, fault: Fault, component: str, operation: str, table: str | None) -> bool:
         if fault.operation not in (None, operation) or fault.table not in (None, table):
@@ -115,6 +125,11 @@ class FaultSet:
         if not faults:
             return False
         return any(fault.node == node and self._strikes(fault, node, operation, table) for fault in faults)
+
+    def replica_down(self, node: str, table: str, partition: str) -> bool:
+        """Whether the node's replica of this partition neither hears nor says anything."""
+        faults = self._by_kind.get(FaultKind.REPLICA_DOWN)
+        return faults is not None and any((f.node, f.table, f.partition) == (node, table, partition) for f in faults)
 
     def fsync_factor(self, component: str) -> float:
         """How many times as long an fsync takes."""

@@ -34,6 +34,7 @@ class FaultKind(StrEnum):
     VERSION = "version"
     CANARY_SICK = "canary_sick"
     COLLECTOR_DOWN = "collector_down"
+    REPLICA_DOWN = "replica_down"
 
 
 class RolePlace(BaseModel):
@@ -65,20 +66,23 @@ class Fault(BaseModel):
     target: str | RolePlace | None = Field(None, alias="to")
     one_way: bool = False
     ms: float | None = Field(None, ge=0, description="delay")
-    probability: float | None = Field(None, ge=0, le=1, description="drop, error")
+    probability: float | None = Field(None, ge=0, le=1, description="drop, error, version")
     seed: int | None = Field(
-        None, description="drop, error: draw the same sequence on each path again; none: at random"
+        None, description="drop, error, version: draw the same sequence on each path again; none: at random"
     )
     factor: float | None = Field(None, ge=1, description="slow_disk: an fsync takes this many times as long")
     seconds: float | None = Field(None, description="skew of the wall clock")
-    status: int | None = Field(None, ge=400, le=599, description="error")
-    operation: Literal["read", "write"] | None = Field(None, description="error")
-    table: str | None = Field(None, description="error, load")
+    status: int | None = Field(None, ge=400, le=599, description="error, version")
+    operation: Literal["read", "write"] | None = Field(None, description="error, version")
+    table: str | None = Field(None, description="error, version, load, replica_down")
+    partition: str | None = Field(None, description="replica_down: of the table")
     key: str | None = Field(None, description="load")
     rate: float | None = Field(None, gt=0, description="load: requests a second")
     answer: Literal["empty", "servfail", "wrong"] | None = Field(None, description="dns")
     problem: Literal["expired", "unknown_ca"] | None = Field(None, description="tls")
-    version: str | None = None
+    version: str | None = Field(
+        None, min_length=1, max_length=64, description="version: what the routers then say that they run"
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
@@ -88,9 +92,10 @@ class Fault(BaseModel):
 
 _PLACES = ("zone", "node", "router", "canary", "endpoint")
 _ZONE_OR_NODE = ("zone", "node")
+_CRASHES = ("zone", "node", "router")
 _PLACES_OF: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.POWER_OFF: _ZONE_OR_NODE,
-    FaultKind.CRASH: _ZONE_OR_NODE,
+    FaultKind.CRASH: _CRASHES,
     FaultKind.PAUSE: _ZONE_OR_NODE,
     FaultKind.PARTITION: ("from",),
     FaultKind.DELAY: ("from",),
@@ -106,9 +111,10 @@ _PLACES_OF: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.LOAD: (),
     FaultKind.RESTART: ("zone", "node", "router"),
     FaultKind.ARCHIVE_STALL: ("zone", "node"),
-    FaultKind.VERSION: ("zone", "node", "router"),
+    FaultKind.VERSION: ("zone", "router"),
     FaultKind.CANARY_SICK: ("canary",),
     FaultKind.COLLECTOR_DOWN: (),
+    FaultKind.REPLICA_DOWN: ("node",),
 }
 _FIELDS_OF: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.PARTITION: ("one_way",),
@@ -120,7 +126,8 @@ _FIELDS_OF: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.DNS: ("answer",),
     FaultKind.TLS: ("problem",),
     FaultKind.LOAD: ("table", "key", "rate"),
-    FaultKind.VERSION: ("version",),
+    FaultKind.VERSION: ("version", "status", "probability", "seed", "operation", "table"),
+    FaultKind.REPLICA_DOWN: ("table", "partition"),
 }
 _REQUIRED: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.DELAY: ("ms",),
@@ -131,8 +138,9 @@ _REQUIRED: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.TLS: ("problem",),
     FaultKind.LOAD: ("table", "key", "rate"),
     FaultKind.VERSION: ("version",),
+    FaultKind.REPLICA_DOWN: ("table", "partition"),
 }
-NOT_BUILT_YET: frozenset[FaultKind] = frozenset({FaultKind.VERSION})
+NOT_BUILT_YET: frozenset[FaultKind] = frozenset()
 """Kinds whose part of the store does not exist yet; applying one says so."""
 
 

@@ -222,11 +222,17 @@ class StorageNode:
 
     # --- the transport's side -------------------------------------------------------------------------------------------
 
+    def _up(self, name: str) -> HostedGroup | None:
+        """The replica of this group here, unless a fault holds it down."""
+        group = self.groups.get(name)
+        down = group is not None and self._faults.replica_down(self.name, group.table.name, group.partition.id)
+        return None if down else group
+
     def told(self, sender: str, body: Body) -> None:
         """Replication, or a nudge."""
         if isinstance(body, Replicate):
             for name, message in body.messages:
-                if (group := self.groups.get(name)) is not None:
+                if (group := self._up(name)) is not None:
                     group.receive(sender, message)
         elif isinstance(body, RoutesChanged):
             self._look_for_routes.set()
@@ -244,7 +250,7 @@ class StorageNode:
 
     def answered_at_once(self, body: Body) -> Body | None:
         """The answer to a read of one item, which nothing has to be waited for; None: it is to be asked in the usual way."""
-        if type(body) is not ReadItem or (group := self.groups.get(body.group)) is None:
+        if type(body) is not ReadItem or (group := self._up(body.group)) is None:
             return None
         if self._faults.node_fails(self.name, "read", group.table.name):
             return group.requests.refuse(body)
@@ -262,7 +268,7 @@ class StorageNode:
             return Refused(ErrorKind.CORRUPT, str(error))
 
     async def _answer(self, body: Body, deadline: float) -> Body:
-        if isinstance(body, WriteItem) and (group := self.groups.get(body.group)) is not None:
+        if isinstance(body, WriteItem) and (group := self._up(body.group)) is not None:
             return await self._asked_of(group, body, deadline)
         if isinstance(body, WhatRoutes):
             return self._routes(body.known)
@@ -272,7 +278,7 @@ class StorageNode:
             return await self.scrub.answer(body, deadline)
         if not isinstance(body, ReadItem | ReadRange | ReadPage | WriteItem | FetchSnapshot):
             return Refused(ErrorKind.INTERNAL, "not a question for a storage node")
-        group = self.groups.get(body.group)
+        group = self._up(body.group)
         if group is None:
             if isinstance(body, FetchSnapshot) or not getattr(body, "strong", True):
                 return Refused(ErrorKind.UNAVAILABLE, f"{self.name} does not host {body.group}")
@@ -332,7 +338,7 @@ class StorageNode:
             if self.paused:
                 continue
             at = self._clock()
-            for group in list(self.groups.values()):
+            for group in filter(None, map(self._up, list(self.groups))):
                 group.tick(at)
             self._outgoing.hurry()
 

@@ -113,6 +113,7 @@ class Front:
     def _metrics_page(self) -> Response:
         if self._faults.metrics_muted(self._router):
             return self._response(503, b"metrics are muted\n", Via(), kind="text/plain")
+        self.metrics.runs(self._version())
         return self._response(200, generate_latest(self.metrics.registry), Via(), kind=CONTENT_TYPE_LATEST)
 
     def _seen_page(self, ids: list[str]) -> Response:
@@ -227,6 +228,10 @@ class Front:
     def _now(self) -> float:
         return self._faults.wall_clock(self._router)
 
+    def _version(self) -> str:
+        """What this router says that it runs."""
+        return self._faults.version_of(self._router) or self.metrics.own_version
+
     # --- answers --------------------------------------------------------------------------------------------------------
 
     def _response(self, status: int, body: bytes, via: Via, *, kind: str = _JSON, request_id: int = 0) -> Response:
@@ -235,6 +240,7 @@ class Front:
             f"x-amzn-RequestId: {request_id or random.getrandbits(208):052X}",
             f"x-amz-crc32: {crc32(body)}",
             f"x-router: {self._router}",
+            f"x-fivenines-version: {self._version()}",
             f"Date: {self._http_date()}",
         ]
         if via.node is not None:

@@ -11,6 +11,10 @@ class FrontFaults(Protocol):
         """The HTTP status to answer instead of serving; ``operation``: read or write."""
         ...
 
+    def version_of(self, router: str) -> str | None:
+        """The version that a bad deployment has brought to this router; None: its own."""
+        ...
+
     def tls_problem(self, endpoint: str) -> str | None:
         """``expired`` or ``unknown_ca``: the certificate to show for this endpoint."""
         ...
@@ -29,6 +33,10 @@ class NoFaults:
 
     def error_for(self, _router: str, _endpoint: str, _operation: str, _table: str | None, /) -> int | None:
         """Nothing to answer."""
+        return None
+
+    def version_of(self, _router: str, /) -> str | None:
+        """Its own."""
         return None
 
     def tls_problem(self, _endpoint: str, /) -> str | None:

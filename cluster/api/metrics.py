@@ -29,11 +29,20 @@ class RouterMetrics:
             "store_refused", "Requests and connections refused before any operation", ("reason",), registry=registry
         )
         self.connections = Gauge("store_connections", "Connections that are open", registry=registry)
-        Gauge("store_build_info", "Always 1", ("version",), registry=registry).labels(version).set(1)
+        self._build = Gauge("store_build_info", "Always 1", ("version",), registry=registry)
+        self._version, self.own_version = "", version
+        self.runs(version)
         ProcessCollector(registry=registry)  # its start time tells readers of the counters when these began anew
         self._tables = {""}
         self._counters: dict[tuple[str, str, str, str], Counter] = {}
         self._histograms: dict[tuple[str, str], Histogram] = {}
+
+    def runs(self, version: str) -> None:
+        """The version of the program that answers."""
+        if version != self._version:
+            self._version = version
+            self._build.clear()
+            self._build.labels(version).set(1)
 
     def answered(self, table: str, operation: str, endpoint: str, outcome: str, seconds: float) -> None:
         """A request was answered after ``seconds``; ``table`` must exist or be ""."""

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from cluster.control import catalogue
 from cluster.fault_actions import NotHere
+from cluster.fault_injection import FaultSet
 from cluster.faults import Fault
 from cluster.ports import ErrorKind, StoreError
 from tests.cluster.small_region import key
@@ -184,11 +186,49 @@ async def test_error_of_a_node(region):
     await region.put("a", "2")
 
 
+async def test_replicas_of_one_partition_are_down(region):
+    """Two of three replicas that hear nothing: that partition takes no writes, all others do; it is well when they hear again."""
+    await region.put("a", "1")
+    table = await region.table()
+    partition = catalogue.locate(table, key("a").partition_key)
+    for number, node in enumerate(partition.replicas[:2]):
+        await everywhere(region, f"f{number}", kind="replica_down", node=node, table=table.name, partition=partition.id)
+    other = next(pk for pk in "bcdefghij" if catalogue.locate(table, key(pk).partition_key) is not partition)
+    with pytest.raises(StoreError):
+        await region.put("a", "2")
+    await region.put(other, "1")
+    for number in range(2):
+        await healed(region, f"f{number}")
+    await writes_return(region, "a", zone="az1")
+
+
+async def test_a_router_crashes_alone(region):
+    """The routers of a zone can fall one by one; a storage node of the same process goes on."""
+    await everywhere(region, "f", kind="crash", router="az1-router-1")
+    assert not region.zones["az1"].components.up("az1-router-1")
+    assert region.zones["az1"].components.up("az1-node-1")
+    await healed(region, "f")
+    assert region.zones["az1"].components.up("az1-router-1")
+
+
+def test_a_bad_deployment_shows_its_version_and_fails_as_told():
+    """Only the routers that have it, only the operations it breaks; without it a router says its own version."""
+    faults = FaultSet({"az1-router-1": "az1", "az1-router-2": "az1"})
+    faults.add(
+        "f", Fault.model_validate({"kind": "version", "router": "az1-router-1", "version": "2", "operation": "write"})
+    )
+    assert (faults.version_of("az1-router-1"), faults.version_of("az1-router-2")) == ("2", None)
+    asked = [faults.error_for(f"az1-router-{n}", "fips", side, None) for n in (1, 2) for side in ("read", "write")]
+    assert asked == [None, 500, None, None]
+    faults.remove("f")
+    assert faults.version_of("az1-router-1") is None
+
+
 async def test_what_a_zone_process_cannot_do_is_said(region):
-    """Kinds that are not built, or are applied by others, are refused with a sentence and leave nothing behind."""
+    """Kinds that are applied by others are refused with a sentence and leave nothing behind."""
     actions = region.zones["az1"].actions
     for fields, status, words in (
-        ({"kind": "version", "node": "az1-node-1", "version": "2"}, 501, "not built yet"),
+        ({"kind": "load", "table": "orders", "key": "a", "rate": 1}, 422, "supervisor"),
         ({"kind": "dns", "endpoint": "any", "answer": "empty"}, 422, "DNS server"),
         ({"kind": "crash", "zone": "az1"}, 422, "supervisor"),
         ({"kind": "crash", "node": "az1-node-9"}, 422, "az1-node-1"),

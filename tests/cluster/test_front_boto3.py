@@ -1,5 +1,6 @@
 """boto3 finds in every endpoint of a router what it would find at DynamoDB."""
 
+import importlib.metadata
 import socket
 from decimal import Decimal
 from zlib import crc32
@@ -75,12 +76,13 @@ def test_every_endpoint_over_https(world, endpoint, monkeypatch):
 
 
 def test_headers_name_the_path_and_the_checksum(client, world):
-    """An answer says which router, replica and partition it came by, and its body's CRC-32."""
+    """An answer says which router, version, replica and partition it came by, and its body's CRC-32."""
     seen = {}
     client.meta.events.register("before-parse.dynamodb.GetItem", lambda response_dict, **_: seen.update(response_dict))
     client.put_item(TableName="orders", Item=item("a"))
     headers = client.get_item(TableName="orders", Key=item("a"))["ResponseMetadata"]["HTTPHeaders"]
     assert (headers["x-router"], headers["x-replica"], headers["x-partition"]) == ("az1-router-1", "az1-node-1", "p0")
+    assert headers["x-fivenines-version"] == importlib.metadata.version("fivenines")
     assert len(headers["x-amzn-requestid"]) == 52
     assert int(headers["x-amz-crc32"]) == crc32(seen["body"])
     error = refusal(client.get_item, TableName="missing", Key=item("a"))

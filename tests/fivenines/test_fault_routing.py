@@ -41,6 +41,9 @@ def planned(**fault: object) -> Plan:
         ({"kind": "canary_sick", "canary": "az2-canary-1"}, Plan(tell=("canary-az2",))),
         ({"kind": "skew", "canary": "az1-canary-2", "seconds": 1200}, Plan(tell=("canary-az1",))),
         ({"kind": "collector_down"}, Plan(kill=("collector",))),
+        ({"kind": "crash", "router": "az3-router-1"}, Plan(tell=("zone-az3",))),
+        ({"kind": "version", "router": "az3-router-1", "version": "2"}, Plan(tell=("zone-az3",))),
+        ({"kind": "replica_down", "node": "az2-node-1", "table": "canary", "partition": "4"}, Plan(tell=("zone-az2",))),
     ],
 )
 def test_each_fault_goes_to_those_who_can_carry_it_out(fault: dict[str, object], expected: Plan) -> None:
@@ -54,7 +57,6 @@ def test_each_fault_goes_to_those_who_can_carry_it_out(fault: dict[str, object],
         ({"kind": "power_off", "zone": "az9"}, "there is no zone 'az9'; there is: az1, az2, az3"),
         ({"kind": "crash", "node": "az1-node-7"}, "there is no node"),
         ({"kind": "delay", "from": "az1-router-1", "to": "mars", "ms": 5}, "there is no component 'mars'"),
-        ({"kind": "version", "zone": "az1", "version": "2"}, "not built yet"),
         ({"kind": "dns", "endpoint": "ftp", "answer": "empty"}, "there is no endpoint 'ftp'"),
     ],
 )
@@ -69,6 +71,7 @@ def test_every_kind_of_fault_is_planned_or_says_that_it_is_not_built() -> None:
     examples: dict[str, dict[str, object]] = {
         "delay": {"ms": 1}, "drop": {"probability": 0.1}, "slow_disk": {"factor": 2}, "skew": {"seconds": 1}, "dns": {"answer": "empty"},
         "tls": {"problem": "expired"}, "load": {"table": "t", "key": "k", "rate": 1}, "version": {"version": "2"},
+        "replica_down": {"table": "t", "partition": "0"},
     }  # fmt: skip
     places: dict[str, dict[str, object]] = {
         "zone": {"zone": "az1"}, "node": {"node": "az1-node-1"}, "endpoint": {"endpoint": "any"}, "router": {"router": "az1-router-1"},
