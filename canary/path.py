@@ -8,6 +8,8 @@ from canary.faults import Component
 KNOWN_MAX = 10_000
 """Ways that are remembered: there are few, and each is gone again and again."""
 
+VERSION_TEXT_MAX = 64
+"""Characters of a software version that are kept: it becomes a dimension of every count."""
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -18,6 +20,7 @@ class Path:
     node: str | None = None
     node_zone: str | None = None
     partition: str | None = None
+    software_version: str | None = None
 
 
 class Map:
@@ -36,7 +39,13 @@ class Map:
 
     def path(self, address: str | None, headers: dict[str, str], partition: str | None) -> Path:
         """The way of an attempt: the address says which router was meant, the answer's headers correct it."""
-        said = (address, headers.get("x-router"), headers.get("x-replica"), headers.get("x-partition") or partition)
+        said = (
+            address,
+            headers.get("x-router"),
+            headers.get("x-replica"),
+            headers.get("x-partition") or partition,
+            headers.get("x-fivenines-version"),
+        )
         known = self._known.get(said)
         if known is None:
             if len(self._known) >= KNOWN_MAX:
@@ -44,7 +53,14 @@ class Map:
             known = self._known[said] = self._path(*said)
         return known
 
-    def _path(self, address: str | None, router: str | None, node: str | None, partition: str | None) -> Path:
+    def _path(
+        self,
+        address: str | None,
+        router: str | None,
+        node: str | None,
+        partition: str | None,
+        software_version: str | None,
+    ) -> Path:
         router = router or (self._router_at.get(address) if address else None)
         node = node or None
         return Path(
@@ -53,6 +69,7 @@ class Map:
             node,
             self._node_zone(node) if node else None,
             partition,
+            (software_version or "")[:VERSION_TEXT_MAX] or None,
         )
 
     def _node_zone(self, node: str) -> str | None:

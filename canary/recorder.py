@@ -143,6 +143,7 @@ class Recorder:
         return Observation(
             at=at,
             endpoint=seen.cell.endpoint,
+            software_version=path.software_version,
             connection=seen.cell.connection,
             operation=seen.cell.operation,
             table=seen.table,
@@ -165,3 +166,4 @@ class Recorder:
             http_ms=_optional(trace.http_ms),
             total_ms=_round((trace.ended - seen.intended) * 1000),
         )
+            software_version=path.software_version,

@@ -31,8 +31,9 @@ FAMILIES = (
     "operation",
     "observer_zone",
     "observer",
+    "version",
 )
-WIDTH = 13
+WIDTH = 14
 """Most nodes that one place belongs to: one of each family, and a second zone and zone × endpoint."""
 
 NOWHERE = -1
@@ -54,6 +55,12 @@ class Path(NamedTuple):
     router_zone: str | None
     node: str | None
     node_zone: str | None
+    version: str | None = None
+
+    @property
+    def cell(self) -> tuple[str, ...]:
+        """The series: who asks, and what of whom; bursts are of one such."""
+        return (self.host, self.endpoint or "", self.connection, self.operation, self.table)
 
     @property
     def side(self) -> int:
@@ -77,6 +84,7 @@ def path_of(series: Series, failure: Observation | None = None) -> Path:
         known.router_zone or s.router_zone,
         known.node or s.node,
         known.node_zone or s.node_zone,
+        known.software_version or s.software_version,
     )
 
 
@@ -92,6 +100,7 @@ def nodes_of(path: Path, region: str) -> list[Node]:
         nodes.append(("partition", (path.table, path.partition)))
     nodes += [("router", (path.router,))] if path.router else []
     nodes += [("node", (path.node,))] if path.node else []
+    nodes += [("version", (path.version,))] if path.version else []
     return [*nodes, ("observer", (path.host,)), ("observer_zone", (path.observer_zone,))]
 
 

@@ -143,6 +143,8 @@ class Kind:
 KINDS: MappingProxyType[str, Kind] = MappingProxyType(
     {
         "region": Kind(pages=True, sustained_seconds=2.0, storage=True),
+        # Before router and zone: of two that explain as well, the one that was just deployed is the likelier cause.
+        "version": Kind(pages=True, sustained_seconds=2.0),
         "zone": Kind(pages=True, sustained_seconds=2.0),
         "endpoint": Kind(pages=True, sustained_seconds=2.0),
         "zone_endpoint": Kind(pages=True, sustained_seconds=2.0),

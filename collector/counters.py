@@ -35,7 +35,9 @@ def increases(before: Page | None, now: Page) -> dict[str, int]:
 
 
 def has_restarted(before: Page, now: Page) -> bool:
-    """Another start time or build. Of a page that tells no start time: most counters lower; a few are tables that were made anew."""
+    """Another start time. Of a page that tells none: another build, or most counters lower; a few are tables that were made anew."""
+    if before.starts and now.starts:
+        return before.starts != now.starts
     if before.life != now.life:
         return True
     if now.tells_start:
@@ -49,14 +51,15 @@ def family_of(target: ScrapeTarget) -> str:
     return ROUTER_FAMILY if target.role == "router" else NODE_FAMILY
 
 
-def series_of(sample: str, target: ScrapeTarget) -> tuple[Series, Outcome] | None:
-    """What a sample of ``target`` counts; None when its labels are not of our vocabulary."""
+def series_of(sample: str, target: ScrapeTarget, software_version: str | None = None) -> tuple[Series, Outcome] | None:
+    """What a sample of ``target``, which says that it runs ``software_version``, counts; None when its labels are not of our vocabulary."""
     labels = labels_of(sample)
     operation, outcome, table = labels.get("operation", ""), labels.get("outcome", ""), labels.get("table", "")
     if operation not in _OPERATIONS or outcome not in _OUTCOMES or not 0 < len(table) <= TEXT_LENGTH_MAX:
         return None
     if target.role == "router":
         where = {"router": target.name, "router_zone": target.zone, "endpoint": labels.get("endpoint")}
+    where["software_version"] = software_version
     else:
         where = {"node": target.name, "node_zone": target.zone, "partition": labels.get("partition")}
     if any(value is not None and len(value) > TEXT_LENGTH_MAX for value in where.values()):

@@ -13,6 +13,8 @@ ROUTER_FAMILY = "store_requests_total"
 NODE_FAMILY = "store_replica_requests_total"
 SAMPLES_MAX = 20_000
 """Of one page; more is a label that has run away."""
+VERSION_TEXT_MAX = 64
+"""Characters of a software version that are kept."""
 
 _BUILD = "store_build_info{"
 _START = "process_start_time_seconds"
@@ -38,9 +40,15 @@ class Page:
     served: str = ""
 
     @property
-    def tells_start(self) -> bool:
-        """Whether ``life`` holds the process' start time, so that the same life surely means no restart."""
-        return any(line.startswith(_START) for line in self.life)
+    def starts(self) -> tuple[str, ...]:
+        """The process' start time as the page tells it; empty when it does not. The same start surely means no restart."""
+        return tuple(line for line in self.life if line.startswith(_START))
+
+    @property
+    def version(self) -> str | None:
+        """The software version that the page names; None when it names none."""
+        build = next((line for line in self.life if line.startswith(_BUILD)), None)
+        return None if build is None else labels_of(build).get("version", "")[:VERSION_TEXT_MAX] or None
 
 
 def read(text: str, family: str) -> Page:

@@ -1,6 +1,7 @@
 """Asks routers what became of requests that failed for canaries, a second later, once, within a budget (shell)."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -13,9 +14,10 @@ from collector.config import CollectorConfig
 from collector.join import Fate, Remembered, decode, fate_of, joinable
 from collector.metrics import Metrics
 from collector.observation import Observation
-from collector.submission import Submission
+from collector.series import RequestFate
+from collector.submission import Scraped, Submission
 from collector.wire import Batch
-from collector.writer import StorageUnavailableError, Writer
+from collector.writer import BusyError, StorageUnavailableError, Writer
 
 logger = logging.getLogger("collector")
 
@@ -31,7 +33,7 @@ Waiting = tuple[float, str, Observation]
 
 
 class Joiner:
-    """Of each failure that a canary has sent a request for: the router's word, kept beside it in the ledger."""
+    """Of each failure that a canary has sent a request for: the router's word, kept beside it in the ledger, and told in the feed."""
 
     def __init__(self, config: CollectorConfig, writer: Writer, metrics: Metrics) -> None:
         self._pages = {
@@ -78,6 +80,9 @@ class Joiner:
             return
         for _, _, fate, _ in rows:
             self._metrics.joins.labels(fate.value).inc()
+        told = tuple(RequestFate(host=host, at=at, fate=fate.value) for at, host, fate, _ in rows)
+        with contextlib.suppress(StorageUnavailableError, BusyError):  # the judgement does without
+            await self._writer.submit(Scraped(zone="", fates=told))
 
 
 FATES: Iterable[str] = (*Fate, "dropped", "unknown_router")

@@ -5,7 +5,7 @@ merge is an addition of vectors (tuples here; columns of an array in :mod:`colle
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import add
 
 from collector.interval import interval_of
@@ -44,14 +44,19 @@ def merge(one: Tally, other: Tally) -> Tally:
 
 
 def collect(readings: Iterable[Reading], *, recused: bool) -> dict[Key, Tally]:
-    """All readings' tallies by ledger row."""
+    """All readings' tallies by ledger row; whatever software answered, it is the same row."""
     rows: dict[Key, Tally] = {}
     for reading in readings:
-        key = Key(interval_of(reading.at), reading.series, recused)
+        key = Key(interval_of(reading.at), _lasting(reading.series), recused)
         tally = tally_of(reading)
         known = rows.get(key)
         rows[key] = tally if known is None else merge(known, tally)
     return rows
+
+
+def _lasting(series: Series) -> Series:
+    """The dimensions that the ledger keeps: each deployment would double its series."""
+    return series if series.software_version is None else replace(series, software_version=None)
 
 
 def counts_of(tally: Tally) -> dict[Outcome, int]:

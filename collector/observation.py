@@ -92,7 +92,8 @@ class Observation:
     """One failed (or excluded) attempt, whole. Times in milliseconds, ``at`` in UTC epoch seconds (intended start).
 
     ``router``, ``node`` and their zones are the path the attempt took, as far as the witness could learn it:
-    from the pinned address, and from the answer's ``x-router``, ``x-replica`` and ``x-partition`` headers.
+    from the pinned address, and from the answer's ``x-router``, ``x-replica`` and ``x-partition`` headers;
+    ``software_version`` is what the router that answered calls itself in ``x-fivenines-version``.
     ``reason`` is a short word of a bounded vocabulary, e.g. ``dns_empty``, ``connect_refused``,
     ``certificate_expired``, ``http_500``, ``deadline``, ``crc_mismatch``, ``stale_read``.
     """
@@ -120,3 +121,4 @@ class Observation:
     tls_ms: float | None = None
     http_ms: float | None = None
     total_ms: float = 0.0
+    software_version: str | None = None

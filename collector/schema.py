@@ -13,7 +13,10 @@ from collector.series import Series
 VERSION = 5
 """``PRAGMA user_version`` of a file of this schema."""
 
-SERIES_COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Series))
+SERIES_COLUMNS: tuple[str, ...] = tuple(
+    field.name for field in dataclasses.fields(Series) if field.name != "software_version"
+)
+"""All dimensions but the software version, which passes: :func:`collector.merge.collect` leaves it out."""
 TALLY_COLUMNS: tuple[str, ...] = tuple(f"n{i}" for i in range(WIDTH))
 """The places of :data:`collector.merge.Tally`: outcomes, then latency buckets."""
 

@@ -16,7 +16,8 @@ class Series:
     """The dimensions of a count. ``None`` means that the witness could not know.
 
     ``zone`` is the observer's zone (canary, customer) or the server's own zone (server vantage). ``host`` is the canary host, the
-    server, or the customer's name.
+    server, or the customer's name. ``software_version`` is that of the router that answered: it travels in the feed, where the
+    judgement compares versions, and is left out of the ledger's rows (:func:`collector.merge.collect`).
     """
 
     vantage: Vantage
@@ -32,6 +33,7 @@ class Series:
     node: str | None = None
     node_zone: str | None = None
     level: Level = Level.ATTEMPT
+    software_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,15 @@ class TargetState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFate:
+    """What a router said of a failed attempt's request: ``host`` and ``at`` name the failure, ``fate`` is one of :class:`collector.join.Fate`."""
+
+    host: str
+    at: float
+    fate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedEntry:
     """One durable, ordered entry of the collector's feed: all that one accepted batch (or one scrape) brought.
 
@@ -108,3 +119,4 @@ class FeedEntry:
     unobserved: tuple[Unobserved, ...] = ()
     health: tuple[Health, ...] = ()
     targets: tuple[TargetState, ...] = field(default=())
+    fates: tuple[RequestFate, ...] = ()

@@ -143,6 +143,7 @@ class _Target:
         self.before: Page | None = None
         self._served: tuple[str, float] = ("", 0.0)
         self.skipped = 0
+        self._version: str | None = None
         self._meaning: dict[str, tuple[Series, Outcome] | None] = {}
 
     def is_frozen(self, page: Page, at: float) -> bool:
@@ -153,12 +154,13 @@ class _Target:
 
     def readings(self, page: Page, at: float) -> tuple[Reading, ...]:
         """The growth since the last page, by series."""
-        if len(self._meaning) > 2 * exposition.SAMPLES_MAX:
+        if len(self._meaning) > 2 * exposition.SAMPLES_MAX or page.version != self._version:
             self._meaning.clear()
+            self._version = page.version
         grown: dict[Series, dict[Outcome, int]] = {}
         for sample, by in counters.increases(self.before, page).items():
             if sample not in self._meaning:
-                self._meaning[sample] = counters.series_of(sample, self.config)
+                self._meaning[sample] = counters.series_of(sample, self.config, self._version)
             meaning = self._meaning[sample]
             if meaning is None:
                 self.skipped += 1

@@ -15,7 +15,7 @@ COLLECTOR = "collector"
 class Scraped:
     """What a scrape brought: it has no identity, the collector itself made it.
 
-    ``unobserved``: scrapes that brought nothing (the endpoint is the target's name); kept in the ledger, not told in the feed,
+    ``fates``: what routers said of failed requests. ``unobserved``: scrapes that brought nothing (the endpoint is the target's name); kept in the ledger, not told in the feed,
     where ``targets`` says that a server is silent.
     """
 
@@ -24,6 +24,15 @@ class Scraped:
     targets: tuple[TargetState, ...] = ()
     unobserved: tuple[Unobserved, ...] = ()
 
+    fates: tuple[RequestFate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A customer's batch, and the last points of the metric streams that it was counted from: both are durable, or neither."""
+
+    batch: Batch
+    streams: tuple[LastPoint, ...]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -49,6 +58,7 @@ def entry_of(one: Submission, *, cursor: int, received_at: float) -> FeedEntry:
             targets=one.targets,
         )
     return FeedEntry(
+            fates=one.fates,
         cursor=cursor,
         received_at=received_at,
         host=one.host,
