@@ -20,6 +20,10 @@ CLOCK_BEHIND_SECONDS = 30.0
 BITE = 500
 """Rows deleted at a time: the writer is never away for long."""
 
+STREAM_SECONDS = 86400.0
+"""How long the last point of a metric stream is kept that has fallen silent."""
+
+_OLD_STREAMS = "DELETE FROM streams WHERE stream IN (SELECT stream FROM streams WHERE at_ns < ? ORDER BY at_ns LIMIT ?)"
 _BITES: tuple[tuple[str, str], ...] = (
     (
         "feed_retention_seconds",
@@ -123,6 +127,7 @@ def forget(ledger: Ledger, *, config: CollectorConfig, at: float) -> int:
     with ledger.transaction() as database:
         for setting, statement in _BITES:
             gone += database.execute(statement, (at - getattr(config, setting), BITE)).rowcount
+        gone += database.execute(_OLD_STREAMS, (int((at - STREAM_SECONDS) * 1e9), BITE)).rowcount
         # A sender is remembered as long as anything it may still repeat would be taken.
         gone += database.execute("DELETE FROM senders WHERE last_at < ?", (at - 2 * config.late_seconds,)).rowcount
     return gone

@@ -16,6 +16,7 @@ import numpy as np
 
 from collector import columns, schema, wire
 from collector.columns import Table
+from collector.customers.streams import LastPoint
 from collector.exclusion import Exclusion
 from collector.ingest import Accepted, Duplicate, RefusedError, decide
 from collector.interval import INTERVAL_SECONDS, interval_of
@@ -27,7 +28,7 @@ from collector.sealing import RESTORED, Sealing
 from collector.sequence import Ranges
 from collector.series import Series, Unobserved
 from collector.spans import GAP_SECONDS, Span, fold
-from collector.submission import COLLECTOR, Answer, Scraped, Stored, Submission, entry_of
+from collector.submission import COLLECTOR, Answer, Counted, HandedIn, Scraped, Stored, Submission, entry_of
 from collector.wire import Batch
 
 
@@ -80,7 +81,7 @@ class Ledger:
 
     # --- accepting --------------------------------------------------------------------------------------------------------
 
-    def apply(self, group: Sequence[Submission], *, at: float) -> list[Answer]:
+    def apply(self, group: Sequence[HandedIn], *, at: float) -> list[Answer]:
         """Take all of ``group`` in one transaction, durable on return. ``at``: the collector's UTC clock."""
         with self.transaction():
             return [self._take(one, at) for one in group]
@@ -97,7 +98,12 @@ class Ledger:
                 self._database.execute("ROLLBACK")
             raise
 
-    def _take(self, one: Submission, at: float) -> Answer:
+    def _take(self, one: HandedIn, at: float) -> Answer:
+        if isinstance(one, Counted):
+            answer = self._take(one.batch, at)
+            if isinstance(answer, Stored):
+                self._keep_points(one.streams)
+            return answer
         if isinstance(one, Scraped):
             self._keep_unobserved(COLLECTOR, one.zone, one.unobserved)
             return Stored(self._append(one, at, recused=False))
@@ -181,6 +187,21 @@ class Ledger:
         """What routers said of failures: (intended start, canary host, word, detail); durable on return."""
         with self.transaction() as database:
             database.executemany("INSERT INTO fates VALUES (NULL, ?, ?, ?, ?)", rows)
+
+    def keep_points(self, points: Sequence[LastPoint]) -> None:
+        """Last points of streams from which nothing was counted yet; durable on return."""
+        with self.transaction():
+            self._keep_points(points)
+
+    def _keep_points(self, points: Sequence[LastPoint]) -> None:
+        rows = [(one.stream, one.at_ns, one.start_ns, json.dumps(one.values)) for one in points]
+        self._database.executemany(schema.KEEP_POINT, rows)
+
+    def last_points(self, most: int) -> list[LastPoint]:
+        """The newest ``most`` last points of metric streams, oldest first."""
+        query = "SELECT stream, at_ns, start_ns, counts FROM streams ORDER BY at_ns DESC LIMIT ?"
+        rows = self._database.execute(query, (most,)).fetchall()
+        return [LastPoint(stream, at, start, tuple(json.loads(counts))) for stream, at, start, counts in reversed(rows)]
 
     # --- sealing ----------------------------------------------------------------------------------------------------------
 

@@ -107,6 +107,10 @@ ADD_RUNNING = (
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = {c} + excluded.{c}' for c in TALLY_COLUMNS)}"
 )
 ADD_SERIES = f"INSERT INTO series VALUES ({', '.join('?' * (len(SERIES_COLUMNS) + 1))})"  # noqa: S608 (likewise)
+KEEP_POINT = (
+    "INSERT INTO streams VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at_ns = excluded.at_ns, start_ns = excluded.start_ns,"
+    " counts = excluded.counts WHERE excluded.at_ns > at_ns"
+)
 ADD_UNOBSERVED = (
     "INSERT INTO unobserved VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 )

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from collector.customers.streams import LastPoint
 from collector.ingest import Duplicate, RefusedError
 from collector.observation import Vantage
-from collector.series import FeedEntry, Reading, TargetState, Unobserved
+from collector.series import FeedEntry, Reading, RequestFate, TargetState, Unobserved
 from collector.wire import Batch
 
 COLLECTOR = "collector"
@@ -23,7 +24,6 @@ class Scraped:
     readings: tuple[Reading, ...] = ()
     targets: tuple[TargetState, ...] = ()
     unobserved: tuple[Unobserved, ...] = ()
-
     fates: tuple[RequestFate, ...] = ()
 
 
@@ -34,6 +34,7 @@ class Counted:
     batch: Batch
     streams: tuple[LastPoint, ...]
 
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """Durable under this cursor of the feed."""
@@ -42,6 +43,7 @@ class Stored:
 
 
 Submission = Batch | Scraped
+HandedIn = Submission | Counted
 Answer = Stored | Duplicate | RefusedError
 
 
@@ -56,9 +58,9 @@ def entry_of(one: Submission, *, cursor: int, received_at: float) -> FeedEntry:
             vantage=Vantage.SERVER,
             readings=one.readings,
             targets=one.targets,
+            fates=one.fates,
         )
     return FeedEntry(
-            fates=one.fates,
         cursor=cursor,
         received_at=received_at,
         host=one.host,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from collector.ingest import RefusedError
 from collector.ledger import Ledger
 from collector.ledger_file import LedgerError
-from collector.submission import Answer, Stored, Submission
+from collector.submission import Answer, Counted, HandedIn, Stored, Submission
 
 logger = logging.getLogger("collector")
 
@@ -38,7 +38,7 @@ class _Job:
     """A submission, or (``work``) something else to do on the writer's thread."""
 
     future: asyncio.Future[Any]
-    submission: Submission | None = None
+    submission: HandedIn | None = None
     work: Callable[[Ledger], Any] | None = None
     size: int = 0
 
@@ -73,7 +73,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, submission: Submission, *, size: int = 0) -> Answer:
+    async def submit(self, submission: HandedIn, *, size: int = 0) -> Answer:
         """Durable on return. Raises :class:`BusyError` or :class:`StorageUnavailableError`; ``size``: its bytes, for the limit."""
         if self._waiting >= WAITING_MAX or self._waiting_bytes + size > WAITING_BYTES_MAX:
             raise BusyError
@@ -136,7 +136,7 @@ class Writer:
         begin = time.perf_counter()
         try:
             self._mend()
-            answers = self._ledger.apply([cast("Submission", job.submission) for job in jobs], at=self._clock())
+            answers = self._ledger.apply([cast("HandedIn", job.submission) for job in jobs], at=self._clock())
         except Exception as error:
             self._broken = True
             if _is_storage(error):
@@ -186,7 +186,8 @@ class Writer:
             self._note(problem)  # housekeeping that succeeds may have written nothing: no proof of health
         for job, result in zip(jobs, results, strict=True):
             if isinstance(result, Stored) and job.submission is not None:
-                self.figures.on_stored(job.submission, self._ledger.received_at)
+                one = job.submission.batch if isinstance(job.submission, Counted) else job.submission
+                self.figures.on_stored(one, self._ledger.received_at)
             if job.future.done():
                 continue
             if isinstance(result, Exception) and not isinstance(result, RefusedError):

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from collector.customers.directory import Who
+from collector.customers.streams import LastPoint
 from collector.merge import BUCKETS
 from collector.observation import Level, Observation, OperationClass, Outcome, Vantage
 from collector.series import Reading, Series
@@ -19,6 +21,16 @@ class _Cell:
     counts: dict[Outcome, int] = field(default_factory=dict)
     latency: list[int] | None = None
     failures: list[Observation] = field(default_factory=list)
+    points: list[LastPoint] = field(default_factory=list)
+
+
+class Portion(NamedTuple):
+    """Counts of one customer for one batch, and the last points of the metric streams that they came from."""
+
+    customer: str
+    zone: str
+    readings: tuple[Reading, ...]
+    points: tuple[LastPoint, ...] = ()
 
 
 def series_of(who: Who, operation: OperationClass, level: Level, endpoint: str | None = None) -> Series:
@@ -69,6 +81,12 @@ class Counting:
             cell.latency = [0] * BUCKETS
         cell.latency[bucket] += count
 
+    def remember(self, series: Series, at: int, point: LastPoint) -> None:
+        """The stream's point that was counted as ``series``; nothing when it added nothing."""
+        cell = self._cells.get((series, at))
+        if cell is not None:
+            cell.points.append(point)
+
     def _keep(self, cell: _Cell, host: str, failure: Observation) -> None:
         kept = self._kept.get(host, 0)
         if kept >= FAILURES_KEPT:
@@ -80,9 +98,9 @@ class Counting:
     def __len__(self) -> int:
         return len(self._cells)
 
-    def drain(self) -> list[tuple[str, str, tuple[Reading, ...]]]:
-        """``(customer, zone, readings)`` of all that was counted, which is forgotten here."""
-        by_customer: dict[tuple[str, str], list[Reading]] = {}
+    def drain(self) -> list[Portion]:
+        """All that was counted, which is forgotten here."""
+        by_customer: dict[tuple[str, str], list[tuple[Reading, list[LastPoint]]]] = {}
         for (series, at), cell in self._cells.items():
             reading = Reading(
                 series=series,
@@ -91,11 +109,14 @@ class Counting:
                 latency=tuple(cell.latency or ()),
                 failures=tuple(cell.failures),
             )
-            by_customer.setdefault((series.host, series.zone), []).append(reading)
+            by_customer.setdefault((series.host, series.zone), []).append((reading, cell.points))
         self._cells, self._kept = {}, {}
-        return [(*who, part) for who, readings in by_customer.items() for part in _pieces(readings)]
+        return [Portion(*who, *part) for who, counted in by_customer.items() for part in _pieces(counted)]
 
 
-def _pieces(readings: list[Reading]) -> Iterable[tuple[Reading, ...]]:
-    for start in range(0, len(readings), READINGS_MAX):
-        yield tuple(readings[start : start + READINGS_MAX])
+def _pieces(
+    counted: list[tuple[Reading, list[LastPoint]]],
+) -> Iterable[tuple[tuple[Reading, ...], tuple[LastPoint, ...]]]:
+    for start in range(0, len(counted), READINGS_MAX):
+        piece = counted[start : start + READINGS_MAX]
+        yield tuple(reading for reading, _ in piece), tuple(point for _, points in piece for point in points)

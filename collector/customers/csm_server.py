@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from collector.customers import csm
 from collector.customers.config import CustomersConfig
-from collector.customers.counting import Counting, series_of
+from collector.customers.counting import Counting, Portion, series_of
 from collector.customers.csm import Event, Ignored, IgnoredError
 from collector.customers.directory import OTHER, Directory, NobodyError
 from collector.customers.figures import Figures
@@ -40,7 +40,6 @@ RECEIVER = "csm"
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("9I")
 _DROPS = 8
-Pending = tuple[str, str, tuple[Reading, ...]]
 
 
 class CsmServer:
@@ -66,7 +65,7 @@ class CsmServer:
         self._counting = Counting()
         self._series: dict[tuple[str, OperationClass, Level, str], Series] = {}
         self._events = dict.fromkeys(Level, 0)
-        self._pending: list[Pending] = []
+        self._pending: list[Portion] = []
         self._unkept_told = 0
         self._dropped_told = 0
         self._missing: dict[str, int] = {}
@@ -164,8 +163,8 @@ class CsmServer:
         self._pending = [one for one, result in zip(todo, results, strict=True) if result is False] + self._pending
         self._figures.other.set(self._directory.overflowed)
 
-    async def _hand_on(self, one: Pending) -> bool:
-        customer, zone, readings = one
+    async def _hand_on(self, one: Portion) -> bool:
+        customer, zone, readings, _ = one
         told: tuple[Unobserved, ...] = ()
         if customer == RECEIVER and self._missing:
             told = tuple(_unobserved(reason, count, readings[0].at) for reason, count in self._missing.items())
@@ -179,7 +178,7 @@ class CsmServer:
             self._missing = {}
         return True
 
-    def _unobserved(self) -> Pending | None:
+    def _unobserved(self) -> Portion | None:
         """A reading of nothing that carries what could not be heard."""
         if not self._missing:
             return None
@@ -191,14 +190,14 @@ class CsmServer:
             table="",
             level=Level.ATTEMPT,
         )
-        return RECEIVER, "", (Reading(series=series, at=int(self._clock()), counts={}),)
+        return Portion(RECEIVER, "", (Reading(series=series, at=int(self._clock()), counts={}),))
 
     def _bound(self) -> None:
         unkept = self._counting.unkept - self._unkept_told
         self._unkept_told += unkept
         self._figures.unkept.inc(unkept)
         while len(self._pending) > PENDING_MAX:
-            _, _, readings = self._pending.pop(0)
+            readings = self._pending.pop(0).readings
             self._figures.lost.inc(len(readings))
             lost = sum(sum(reading.counts.values()) for reading in readings)
             self._missing["csm_lost"] = self._missing.get("csm_lost", 0) + lost

@@ -1,5 +1,7 @@
 """All doors for customers' programs, put together (shell)."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -9,13 +11,19 @@ from collector.customers.directory import Directory
 from collector.customers.figures import Figures
 from collector.customers.metric_doors import MetricDoors
 from collector.customers.outlet import Outlet
+from collector.customers.streams import LastPoint
 from collector.writer import Writer
 
 
 class CustomerDoors:
-    """SDK events over UDP; metrics as routes of the collector's HTTP server, behind its token."""
+    """SDK events over UDP; metrics as routes of the collector's HTTP server, behind its token.
 
-    def __init__(self, config: CollectorConfig, writer: Writer, registry: CollectorRegistry) -> None:
+    ``known``: the last points of metric streams that an earlier life has counted.
+    """
+
+    def __init__(
+        self, config: CollectorConfig, writer: Writer, registry: CollectorRegistry, known: Sequence[LastPoint] = ()
+    ) -> None:
         self._config = config.customers
         figures, directory, late = Figures(registry), Directory(self._config), config.late_seconds
         self.csm = CsmServer(self._config, directory, Outlet(writer, "csm"), figures, late_seconds=late)
@@ -26,6 +34,7 @@ class CustomerDoors:
             figures,
             late_seconds=late,
             body_seconds=config.request_seconds,
+            known=known,
         )
 
     def add_routes(self, router: web.UrlDispatcher) -> None:

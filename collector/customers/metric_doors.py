@@ -6,6 +6,7 @@ counts wait here, the answer is 503, and nothing more is taken until they are wr
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -15,15 +16,14 @@ from aiohttp import ClientError, web
 
 from collector.customers import otlp, otlp_protobuf, payloads, remote_write
 from collector.customers.config import CustomersConfig
-from collector.customers.counting import Counting, series_of
+from collector.customers.counting import Counting, Portion, series_of
 from collector.customers.directory import Directory, NobodyError
 from collector.customers.figures import Figures
 from collector.customers.outlet import Outlet
 from collector.customers.payloads import JSON, PROTOBUF, NotTakenError, Series
-from collector.customers.streams import Streams
+from collector.customers.streams import LastPoint, Streams
 from collector.ingest import FUTURE_SECONDS, LATE_SECONDS, RefusedError
 from collector.observation import Level, OperationClass, Outcome
-from collector.series import Reading
 from collector.shape import COUNT_MAX
 from collector.wire import MAX_BODY_BYTES
 from collector.writer import BusyError, StorageUnavailableError
@@ -64,6 +64,7 @@ class MetricDoors:
         *,
         late_seconds: float = LATE_SECONDS,
         body_seconds: float = 10.0,
+        known: Iterable[LastPoint] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
@@ -74,10 +75,11 @@ class MetricDoors:
         self._body_seconds = body_seconds
         self._clock = clock
         self._rules = remote_write.Rules(config)
-        self._streams = Streams(config.streams_max, born_ns=int(clock() * 1e9))
+        self._streams = Streams(config.streams_max, born_ns=int(clock() * 1e9), known=known)
         self._starts: dict[tuple[str, str], int] = {}
         self._counting = Counting()
-        self._waiting: list[tuple[str, str, tuple[Reading, ...]]] = []
+        self._waiting: list[Portion] = []
+        self._baselines: list[LastPoint] = []
         self._lock = asyncio.Lock()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._arriving = 0
@@ -124,7 +126,7 @@ class MetricDoors:
             return "labels_too_long"
         grown = self._streams.grown(otlp.point_of(metric, point))
         if isinstance(grown, str):
-            return grown
+            return self._uncounted(grown)
         latency: dict[int, int] = {}
         if meaning.milliseconds and meaning.outcome is Outcome.SUCCESS and len(grown) == len(point.bounds) + 2:
             latency = otlp.latencies(point.bounds, grown[1:], meaning.milliseconds)
@@ -185,7 +187,7 @@ class MetricDoors:
             return problem
         grown = self._streams.grown(point)
         if isinstance(grown, str):
-            return grown
+            return self._uncounted(grown)
         return self._count(
             _Grown(
                 customer=meaning.customer,
@@ -203,6 +205,12 @@ class MetricDoors:
 
     # --- both -------------------------------------------------------------------------------------------------------------------
 
+    def _uncounted(self, why: str) -> str:
+        """A stream's first point counts nothing, but is written down too, so that the next life can count from it."""
+        if why == "baseline":
+            self._baselines.append(self._streams.newest())
+        return why
+
     def _count(self, grown: _Grown) -> str:
         if max(grown.amount, *grown.latency.values(), 0) > COUNT_MAX:
             return "count_too_large"
@@ -215,6 +223,7 @@ class MetricDoors:
             self._counting.add(series, grown.at, grown.outcome, grown.amount)
         for bucket, count in grown.latency.items():
             self._counting.measure(series, grown.at, bucket, count)
+        self._counting.remember(series, grown.at, self._streams.newest())
         return "counted"
 
     def _untimely(self, at_ns: int) -> str | None:
@@ -227,12 +236,17 @@ class MetricDoors:
         """All that waits, into the ledger; raises :class:`NotTakenError` when it cannot be written, and keeps it."""
         self._waiting += self._counting.drain()
         waiting, self._waiting = self._waiting, []
-        results = await asyncio.gather(*(self._outlet.deliver(*one) for one in waiting), return_exceptions=True)
+        deliveries = (self._outlet.deliver(one.customer, one.zone, one.readings, (), one.points) for one in waiting)
+        results = await asyncio.gather(*deliveries, return_exceptions=True)
         again = (BusyError, StorageUnavailableError)
         self._waiting = [one for one, result in zip(waiting, results, strict=True) if isinstance(result, again)]
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, (*again, RefusedError)):
                 raise result
+        if self._baselines and not self._waiting:
+            with contextlib.suppress(StorageUnavailableError):  # kept for the next time
+                await self._outlet.note(tuple(self._baselines))
+                self._baselines = []
         if self._waiting:
             raise NotTakenError(503, "busy", "the ledger cannot be written now: send it again")
 

@@ -4,9 +4,13 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 
+from collector.customers.streams import LastPoint
 from collector.ingest import RefusedError
+from collector.ledger import Ledger
 from collector.series import Reading, Unobserved
+from collector.submission import Counted
 from collector.wire import Batch
 from collector.writer import Writer
 
@@ -26,16 +30,32 @@ class Outlet:
         self._free: dict[str, list[int]] = {}
 
     async def deliver(
-        self, customer: str, zone: str, readings: tuple[Reading, ...], unobserved: tuple[Unobserved, ...] = ()
+        self,
+        customer: str,
+        zone: str,
+        readings: tuple[Reading, ...],
+        unobserved: tuple[Unobserved, ...] = (),
+        points: tuple[LastPoint, ...] = (),
     ) -> None:
         """Durable on return, also when the caller is cancelled meanwhile and does not hear of it.
 
+        ``points``: last points of metric streams, durable together with the readings that they made.
+
         Raises :class:`collector.writer.BusyError` or :class:`collector.writer.StorageUnavailableError`: nothing was kept.
         """
-        await asyncio.shield(self._deliver(customer, zone, readings, unobserved))
+        await asyncio.shield(self._deliver(customer, zone, readings, unobserved, points))
+
+    async def note(self, points: tuple[LastPoint, ...]) -> None:
+        """Last points from which nothing was counted; raises as :meth:`deliver`."""
+        await self._writer.work(partial(Ledger.keep_points, points=points))
 
     async def _deliver(
-        self, customer: str, zone: str, readings: tuple[Reading, ...], unobserved: tuple[Unobserved, ...]
+        self,
+        customer: str,
+        zone: str,
+        readings: tuple[Reading, ...],
+        unobserved: tuple[Unobserved, ...],
+        points: tuple[LastPoint, ...],
     ) -> None:
         number = self._number(customer)
         batch = Batch(
@@ -48,7 +68,7 @@ class Outlet:
             unobserved=unobserved,
         )
         try:
-            answer = await self._writer.submit(batch)
+            answer = await self._writer.submit(Counted(batch, points) if points else batch)
         except BaseException:
             self._free.setdefault(customer, []).append(number)
             raise

@@ -1,12 +1,13 @@
 """From metric streams to what happened: growth of cumulative counters, deltas once each (pure).
 
 A stream is one combination of a metric's name and labels. Points come again (a sender retries) and late: what is not newer than
-the newest point that was counted is ``repeated``. State is kept in memory: after a restart the first point of a cumulative
-stream is a ``baseline`` again, and what grew in between is not known.
+the newest point that was counted is ``repeated``. The last points are written down in one transaction with what was counted
+from them (:class:`collector.submission.Counted`), so that a collector that starts again goes on where its ledger ends.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 
 FORGET_NS = 3_600 * 10**9
 """A stream that was silent for so long may make room for another one."""
@@ -31,19 +32,27 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class _Last:
+class LastPoint:
+    """The newest point of a stream that was taken; ``stream`` is a digest of its name and labels."""
+
+    stream: bytes
     at_ns: int
     start_ns: int
     values: tuple[int, ...]
 
 
-class Streams:
-    """Remembers the last point of each stream."""
+def digest_of(stream: Hashable) -> bytes:
+    """16 bytes that stand for a stream: its labels would fill the memory and the ledger."""
+    return blake2b(repr(stream).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
-    def __init__(self, most: int, *, born_ns: int) -> None:
+
+class Streams:
+    """Remembers the last point of each stream. ``known``: those of an earlier life, oldest first."""
+
+    def __init__(self, most: int, *, born_ns: int, known: Iterable[LastPoint] = ()) -> None:
         self._most = most
         self._born_ns = born_ns
-        self._last: dict[Hashable, _Last] = {}
+        self._last: dict[bytes, LastPoint] = {one.stream: one for one in known}
         self._sources: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
@@ -51,19 +60,24 @@ class Streams:
 
     def grown(self, point: Point) -> tuple[int, ...] | str:
         """What the point adds; or why nothing: ``repeated``, ``baseline``, ``too_many_streams``."""
-        last = self._last.pop(point.stream, None)  # to the end: the order is that of the last point
+        stream = digest_of(point.stream)
+        last = self._last.pop(stream, None)  # to the end: the order is that of the last point
         if last is None and not self._has_room(point.at_ns):
             return "too_many_streams"
         if last is not None and point.at_ns <= last.at_ns:
-            self._last[point.stream] = last
+            self._last[stream] = last
             return "repeated"
-        self._last[point.stream] = _Last(point.at_ns, point.start_ns, point.values)
+        self._last[stream] = LastPoint(stream, point.at_ns, point.start_ns, point.values)
         if point.delta:
             return point.values
         if last is None:
             known = self._is_known(point)
             return point.values if known or point.start_ns > self._born_ns else "baseline"
         return _difference(last, point)
+
+    def newest(self) -> LastPoint:
+        """The point that was taken last, to be written down with what it added."""
+        return next(reversed(self._last.values()))
 
     def _is_known(self, point: Point) -> bool:
         """Whether its source is known for long enough that all its other streams have been seen."""
@@ -81,7 +95,7 @@ class Streams:
         return True
 
 
-def _difference(last: _Last, point: Point) -> tuple[int, ...]:
+def _difference(last: LastPoint, point: Point) -> tuple[int, ...]:
     """Growth; after a reset (another start, a lower value, other buckets) all that is there has grown since."""
     restarted = point.start_ns > last.at_ns
     if restarted or len(last.values) != len(point.values) or point.values[0] < last.values[0]:

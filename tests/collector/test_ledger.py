@@ -1,5 +1,6 @@
 """The ledger on disk: one transaction, versions, retention, and files that are not ours."""
 
+import contextlib
 import sqlite3
 import zlib
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ import pytest
 
 from collector import columns, wire
 from collector.config import CollectorConfig
+from collector.customers.streams import LastPoint
 from collector.housekeeping import forget
 from collector.ingest import Duplicate
 from collector.ledger import Ledger
@@ -16,7 +18,7 @@ from collector.ledger_file import LedgerError, database_of
 from collector.observation import Connection, OperationClass, Outcome, Vantage
 from collector.reading import Reader
 from collector.series import Reading, Unobserved
-from collector.submission import Scraped, Stored
+from collector.submission import Counted, Scraped, Stored
 from collector.wire import Batch
 from tests.collector.samples import make_batch, make_health, make_series
 
@@ -260,3 +262,23 @@ def test_a_backlog_is_sealed_one_interval_at_a_time(ledger: Ledger) -> None:
         assert len(one) == 1
         sealed += one
     assert sealed == [(int(NOW) + 300 * n, 1) for n in range(1, 5)]
+
+
+def test_the_last_point_of_a_metric_stream_is_durable_with_its_counts_or_not_at_all(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A repeated batch changes no point, an older point replaces no newer one, and a silent stream is forgotten after a day."""
+    old, new = LastPoint(b"a" * 16, 10**9, 0, (4,)), LastPoint(b"a" * 16, 2 * 10**9, 1, (9, 2**62))
+    assert ledger.apply([Counted(make_batch(1, at=NOW), (new,))], at=NOW) == [Stored(1)]
+    assert ledger.apply([Counted(make_batch(1, at=NOW), (LastPoint(b"b" * 16, 1, 0, (1,)),))], at=NOW) == [Duplicate()]
+    ledger.keep_points([old])
+    with contextlib.suppress(RuntimeError), ledger.transaction():
+        ledger._take(Counted(make_batch(2, at=NOW), (LastPoint(b"c" * 16, 3 * 10**9, 0, (5,)),)), NOW)
+        raise RuntimeError
+    ledger.recover()
+    ledger.close()
+    again = Ledger(tmp_path)
+    assert again.last_points(10) == [new]
+    forget(again, config=CollectorConfig(data_dir=tmp_path), at=NOW)
+    assert again.last_points(10) == []
+    again.close()

@@ -24,6 +24,7 @@ from collector.customers.csm import IgnoredError
 from collector.customers.csm_server import CsmServer
 from collector.customers.directory import OTHER, Directory, NobodyError
 from collector.customers.figures import Figures
+from collector.customers.streams import LastPoint
 from collector.observation import Outcome
 from collector.series import Reading, Unobserved
 from collector.writer import StorageUnavailableError
@@ -41,7 +42,12 @@ class Outlet:
         self.is_broken = False
 
     async def deliver(
-        self, customer: str, zone: str, readings: tuple[Reading, ...], unobserved: tuple[Unobserved, ...] = ()
+        self,
+        customer: str,
+        zone: str,
+        readings: tuple[Reading, ...],
+        unobserved: tuple[Unobserved, ...] = (),
+        points: tuple[LastPoint, ...] = (),
     ) -> None:
         """As the real one."""
         if self.is_broken:

@@ -135,6 +135,32 @@ async def test_repeats_resets_and_restarts(config_of: Callable[..., CollectorCon
     assert hosts == {"unnamed", "other-program"}
 
 
+async def test_a_collector_that_starts_again_counts_from_where_its_ledger_ends(
+    config_of: Callable[..., CollectorConfig],
+) -> None:
+    """What grew while the collector was away is counted once; what was counted before is a repeat, deltas among it."""
+    now, config = time.time(), config_of()
+    began = {"service.name": "old-program"}  # before the collector: its first point counts nothing
+    delta = {"service.name": "other-program"}
+    async with running(config) as client:
+        await post(client, a_request(100, start=now - 900, at=now - 60, **began))
+        await post(client, a_request(10, start=now + 1, at=now + 2))
+        await post(client, a_request(2, start=now - 20, at=now - 20, delta=True, **delta))
+    async with running(config) as client:
+        bodies = [
+            a_request(104, start=now - 900, at=now - 10, **began),  # + 4
+            a_request(10, start=now + 1, at=now + 2),  # again
+            a_request(17, start=now + 1, at=now + 9),  # + 7
+            a_request(2, start=now - 20, at=now - 20, delta=True, **delta),  # again
+        ]
+        for body in bodies:
+            assert (await post(client, body))[0] == 200
+        found = await ledger_of(client, at_least=23)
+        _, metrics = await client.get("/metrics")
+    assert found == {("orders", "attempt"): {"success": 4 + 17 + 2}}
+    assert 'collector_customers_points_total{protocol="otlp",result="repeated"} 2.0' in metrics
+
+
 async def test_what_is_not_taken_is_said(config_of: Callable[..., CollectorConfig]) -> None:
     """Malformed, inflated and foreign requests get a status and a reason; untimely points are a partial success."""
     bomb = gzip.compress(b"\0" * (40 * 1024 * 1024))
