@@ -40,8 +40,6 @@ def has_restarted(before: Page, now: Page) -> bool:
         return before.starts != now.starts
     if before.life != now.life:
         return True
-    if now.tells_start:
-        return False
     used = [(value, now.counters.get(name, 0.0)) for name, value in before.counters.items() if value > 0]
     return sum(later < earlier for earlier, later in used) * 2 > len(used)
 
@@ -59,9 +57,9 @@ def series_of(sample: str, target: ScrapeTarget, software_version: str | None = 
         return None
     if target.role == "router":
         where = {"router": target.name, "router_zone": target.zone, "endpoint": labels.get("endpoint")}
-    where["software_version"] = software_version
     else:
         where = {"node": target.name, "node_zone": target.zone, "partition": labels.get("partition")}
+    where["software_version"] = software_version
     if any(value is not None and len(value) > TEXT_LENGTH_MAX for value in where.values()):
         return None
     series = Series(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from collector.customers.streams import LastPoint
 from collector.ingest import Duplicate, RefusedError
 from collector.observation import Vantage
 from collector.series import FeedEntry, Reading, RequestFate, TargetState, Unobserved
@@ -28,14 +27,6 @@ class Scraped:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A customer's batch, and the last points of the metric streams that it was counted from: both are durable, or neither."""
-
-    batch: Batch
-    streams: tuple[LastPoint, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Stored:
     """Durable under this cursor of the feed."""
 
@@ -43,7 +34,6 @@ class Stored:
 
 
 Submission = Batch | Scraped
-HandedIn = Submission | Counted
 Answer = Stored | Duplicate | RefusedError
 
 
