@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from collector.customers.streams import LastPoint
 from collector.ingest import Duplicate, RefusedError
 from collector.observation import Vantage
 from collector.series import FeedEntry, Reading, RequestFate, TargetState, Unobserved
@@ -27,6 +28,14 @@ class Scraped:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A customer's batch, and the last points of the metric streams that it was counted from: both are durable, or neither."""
+
+    batch: Batch
+    streams: tuple[LastPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """Durable under this cursor of the feed."""
 
@@ -34,6 +43,7 @@ class Stored:
 
 
 Submission = Batch | Scraped
+HandedIn = Submission | Counted
 Answer = Stored | Duplicate | RefusedError
 
 
