@@ -13,9 +13,11 @@ import msgspec
 
 Severity = Literal["watch", "ticket", "page"]
 Side = Literal["client", "server", "both"]
-EventName = Literal["opened", "updated", "paged", "closed"]
+EventName = Literal[
+    "opened", "reopened", "updated", "paged", "closed", "folded", "acknowledged", "noted", "muted", "unmuted"
+]
 Notify = Literal["trigger", "update", "resolve"]
-Category = Literal["availability", "durability"]
+Category = Literal["availability", "durability", "monitoring"]
 Finding = Literal[
     "unknown",
     "outage",
@@ -96,13 +98,41 @@ class BlastRadius:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Why it is believed to be over: what was asked within the scope since the last failure, all of it answered.
+
+    ``share_at_most``: the upper end of the one-sided 95 % interval of the failure ratio after so many successes
+    (``1 - 0.05 ** (1 / n)``; Hanley & Lippman-Hand, JAMA 1983); 1.0 when nobody asked.
+    """
+
+    last_failure_at: float
+    quiet_seconds: float
+    successes: int
+    hosts: tuple[str, ...] = ()
+    share_at_most: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """An earlier life of an incident that was opened again: the same scope failed again shortly after it was over."""
+
+    opened_at: float
+    first_failure_at: float
+    paged_at: float | None
+    closed_at: float
+    closed_reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
-    """One change of the incident."""
+    """One change of the incident; ``by`` and ``note`` when somebody made it."""
 
     at: float
     event: EventName
     severity: Severity
     reason: str
+    by: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +141,9 @@ class Incident:
 
     Times are UTC epoch seconds on the collector's clock, except ``first_failure_at`` (the witness's intended start).
     ``category``: ``durability`` when nobody is hurt yet, but what is stored is in danger.
-    ``connection`` is set when only ``fresh`` or only ``pooled`` attempts fail.
+    ``connection`` is set when only ``fresh`` or only ``pooled`` attempts fail. When it was opened again, times and
+    figures are of the present spell and ``earlier`` has the others, oldest first. ``children`` were folded into this
+    one, ``folded_into`` names the one that took this one over. ``muted_by``: silences and maintenance windows.
     """
 
     id: str
@@ -136,6 +168,13 @@ class Incident:
     reasons: dict[str, int] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     blast_radius: BlastRadius = BlastRadius()
+    acknowledged_at: float | None = None
+    acknowledged_by: str | None = None
+    muted_by: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    folded_into: str | None = None
+    recovery: Recovery | None = None
+    earlier: tuple[Spell, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
