@@ -58,11 +58,6 @@ class Path(NamedTuple):
     version: str | None = None
 
     @property
-    def cell(self) -> tuple[str, ...]:
-        """The series: who asks, and what of whom; bursts are of one such."""
-        return (self.host, self.endpoint or "", self.connection, self.operation, self.table)
-
-    @property
     def side(self) -> int:
         """Index into :data:`SIDES`."""
         return SIDES.index(OperationClass(self.operation).side)

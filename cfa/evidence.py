@@ -2,10 +2,12 @@
 
 Each alternative p_k has a state ``R_k ← (1 + R_k) · likelihood ratio`` and M is their mean. While failures happen
 with conditional probability at most p0, E[M] ≤ number of updates, so M reaches A at most once in A updates on average
-(Shin, Ramdas & Rinaldo, "E-detectors"). Robust against bursts: a failure directly after a failure *of the same host*
-may have had any probability up to c, and counts at most max(p_k, c)/c; hosts are independent of each other.
+(Shin, Ramdas & Rinaldo, "E-detectors"). Robust against bursts: a failure directly after a failure *of the same host*,
+or of the same series (host and cell) before, may have had any probability up to c, and counts at most max(p_k, c)/c;
+hosts are independent of each other, unless ``shared`` says that bursts are seen by all of them.
 
-Beside it the start of each alternative's CUSUM path dates the change and counts what came since.
+Beside it the start of each alternative's CUSUM path dates the change and counts what came since. Many failing nodes
+lend each other strength in :func:`lent`.
 """
 
 from collections.abc import Sequence
@@ -19,6 +21,9 @@ from cfa.packing import pack, unpack
 from cfa.policy import CLUSTERING, GRID, SECONDS_PER_YEAR
 
 Floats = NDArray[np.float64]
+Cell = tuple[str, ...]
+"""A host and what it asks (endpoint, connection, operation): bursts are of one such series."""
+
 CEILING = 1e280
 """States stop growing here (ln = 645): lowering a state never makes an alarm more likely."""
 
@@ -31,11 +36,26 @@ def alternatives(allowed: float) -> list[float]:
     return [min(0.999, max(value * allowed if relative else value, 2 * allowed)) for value, relative in GRID]
 
 
+def lent(log_evidence: Floats, log_threshold: float) -> float:
+    """The threshold when k nodes lend each other strength: ``ln A − ln k`` for the largest k whose k-th M is ≥ A / k.
+
+    The e-d-BH rule (Dandapanthula & Ramdas 2025, arXiv 2501.04130), whatever the nodes have in common. Some M_(k) ≥ A / k
+    only if ΣM ≥ A, and ΣM grows by at most one per update of a node, so a fleet that meets its objective still reaches
+    it at most once in A updates; while k nodes really fail, at most the promised *part* of what is reported is false.
+    """
+    high = log_evidence[log_evidence >= log_threshold - log(max(1, log_evidence.size))]
+    found = np.sort(high)[::-1]
+    passed = np.nonzero(found >= log_threshold - np.log(np.arange(1, found.size + 1)))[0]
+    return log_threshold - (log(int(passed[-1]) + 1) if len(passed) else 0.0)
+
+
 class Evidence:
     """Detector states of all nodes × sides; rows appear with the cube's nodes."""
 
-    def __init__(self, clustering: float = CLUSTERING) -> None:
-        self.c = clustering
+    def __init__(self, clustering: float = CLUSTERING, *, shared: bool = False) -> None:
+        """``clustering`` is c; ``shared``: a failure directly after *any* host's failure counts as part of a burst."""
+        self.c, self.shared = clustering, shared
+        self.failing: dict[Cell, float] = {}
         width = len(GRID)
         self.size = 0
         self.hosts: list[str] = []
@@ -78,9 +98,26 @@ class Evidence:
             self._failed = np.concatenate([self._failed, np.zeros((self.size, 2, 1), np.bool_)], axis=2)
         return self.hosts.index(name)
 
-    def failures(self, nodes: NDArray[np.int32], side: int, host: int, count: int, at: float) -> None:
-        """``count`` failed attempts in a row of one host, in each of ``nodes``."""
-        was = self._failed[nodes, side, host][:, None]
+    def follows(self, series: Cell, at: float) -> bool:
+        """Notes a failure of a series (host and cell) at ``at``; whether its attempt before had failed, too."""
+        again = series in self.failing
+        self.failing[series] = max(at, self.failing.get(series, at))
+        return again
+
+    def answered(self, series: Cell, at: float) -> None:
+        """A series' attempt in the second ``at`` succeeded: what fails next is not of a burst."""
+        if self.failing and self.failing.get(series, at) < at:
+            del self.failing[series]
+
+    def failures(
+        self, nodes: NDArray[np.int32], side: int, host: int, count: int, at: Any, *, again: bool = False
+    ) -> None:
+        """``count`` failed attempts in a row of one host, in each of ``nodes``; ``again``: its series failed before.
+
+        ``at`` is one time, or one for each of ``nodes``.
+        """
+        flags = self._failed[nodes, side]
+        was = ((flags.any(axis=1) if self.shared else flags[:, host]) | again)[:, None]
         factor = np.where(was, self._again[nodes], self._first[nodes])
         r = np.minimum((1 + self._r[nodes, side]) * factor, CEILING)
         if count > 1:
@@ -90,11 +127,12 @@ class Evidence:
         rise = np.log(factor) + (count - 1) * np.log(self._again[nodes])
         self._move(nodes, side, rise, bad=count, good=0, at=at)
 
-    def successes(self, counts: NDArray[np.int64], host: int, at: float) -> None:
-        """``counts[node, side]`` successful attempts of one host, in closed form."""
+    def successes(self, counts: NDArray[np.int64], host: int, at: Any) -> None:
+        """``counts[node, side]`` successful attempts of one host, in closed form; ``at`` one time or ``at[node, side]``."""
         nodes, sides = np.nonzero(counts)
         if not len(nodes):
             return
+        at = at if np.ndim(at) == 0 else at[nodes, sides]
         n = counts[nodes, sides].astype(np.float64)[:, None]
         was = self._failed[nodes, sides, host][:, None]
         good, r = self._good[nodes], self._r[nodes, sides]
@@ -104,10 +142,10 @@ class Evidence:
         self._failed[nodes, sides, host] = False
         self._move(nodes, sides, n * np.log(good), bad=0, good=n[:, 0], at=at)
 
-    def _move(self, nodes: Any, sides: Any, rise: Floats, *, bad: int, good: Any, at: float) -> None:
+    def _move(self, nodes: Any, sides: Any, rise: Floats, *, bad: int, good: Any, at: Any) -> None:
         """Moves the CUSUM paths; one that falls to 0 starts anew: the change, if any, is later than ``at``."""
-        since = self._since[nodes, sides]
-        since[:, :, 0] = np.where(self._path[nodes, sides] <= 0, at, since[:, :, 0])
+        since, when = self._since[nodes, sides], np.asarray(at, np.float64).reshape(-1, 1)
+        since[:, :, 0] = np.where(self._path[nodes, sides] <= 0, when, since[:, :, 0])
         since[:, :, 1] += bad
         since[:, :, 2] += np.asarray(good, np.float64).reshape(-1, 1)
         path = np.maximum(self._path[nodes, sides] + rise, 0)
@@ -125,11 +163,13 @@ class Evidence:
         return float(at), int(bad), int(good)
 
     def reset(self, keep: NDArray[np.bool_]) -> None:
-        """Forgets the evidence of all nodes but ``keep``; always allowed, it only lowers states."""
+        """Forgets the evidence of all nodes but ``keep``; always allowed, it only lowers states.
+
+        Who failed last is remembered: what follows may be of the same burst.
+        """
         self._r[~keep] = 0
         self._path[~keep] = 0
         self._since[~keep] = 0
-        self._failed[~keep] = False
 
     def rate(self, updates: int, at: float) -> None:
         """Measures updates per second over all nodes, for the threshold."""
@@ -151,7 +191,8 @@ class Evidence:
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
         arrays = {n: pack(getattr(self, n)) for n in ("_p0", "_r", "_path", "_since", "_failed")}
-        return arrays | {"hosts": list(self.hosts), "rate": [self._updates_per_second, self._rated_at]}
+        rate = [self._updates_per_second, self._rated_at]
+        return arrays | {"hosts": list(self.hosts), "rate": rate, "failing": list(self.failing.items())}
 
     def load(self, state: dict[str, Any]) -> None:
         """Takes a :meth:`state` back."""
@@ -160,6 +201,7 @@ class Evidence:
         self.size, self.hosts = len(self._p0), state["hosts"]
         self._pk = np.array([alternatives(p0) for p0 in self._p0]).reshape(-1, len(GRID))
         self._updates_per_second, self._rated_at = state["rate"]
+        self.failing = {tuple(series): at for series, at in state.get("failing", [])}
         self._derive()
 
 

@@ -152,18 +152,31 @@ class Intake:
     def _to_evidence(self, parts: list[Part], host: str, at: float) -> None:
         who, updates = self.evidence.host(host), 0
         for part in (p for p in parts if p.bad):
-            members = self.cube.membership[part.place]
-            self._count_failure(members[members != NOWHERE], part.place, who, part.bad, at)
+            self._count_failure(part, who, at)
             self.last_bad_at = part.at if self.last_bad_at is None else max(self.last_bad_at, part.at)
-        good = [p for p in parts if p.good]
-        if good:
-            counts = self._counts(good)[:, :, GOOD]
-            self.evidence.successes(counts, who, at)
-            updates = int(counts.sum())
+        updates = self._count_successes([p for p in parts if p.good], who, at)
         self.evidence.rate(updates, at)
 
-    def _count_failure(self, nodes: NDArray[np.int32], place: int, who: int, count: int, at: float) -> None:
-        self.evidence.failures(nodes, int(self.cube.side[place]), who, count, at)
+    def _cell_of(self, place: int) -> tuple[str, ...]:
+        """The series: who asks, and what of whom; bursts are of one such."""
+        path = self.cube.paths[place]
+        return (path.host, path.endpoint or "", path.connection, path.operation, path.table)
+
+    def _count_failure(self, part: Part, who: int, at: float) -> None:
+        members = self.cube.membership[part.place]
+        again = self.evidence.follows(self._cell_of(part.place), part.at)
+        nodes = members[members != NOWHERE]
+        self.evidence.failures(nodes, int(self.cube.side[part.place]), who, part.bad, at, again=again)
+
+    def _count_successes(self, parts: list[Part], who: int, at: float) -> int:
+        """Counts them in every node that they belong to; how many updates that was."""
+        if not parts:
+            return 0
+        for part in parts if self.evidence.failing else ():
+            self.evidence.answered(self._cell_of(part.place), part.at)
+        counts = self._counts(parts)[:, :, GOOD]
+        self.evidence.successes(counts, who, at)
+        return int(counts.sum())
 
     def retract(self, rows: Rows) -> None:
         """Takes rows back from windows and matrix: their witness is not believed any more."""
@@ -191,8 +204,7 @@ class Intake:
         who = self.evidence.host(host)
         parts = [Part(int(r["place"]), float(r["received"]), int(r["good"]), int(r["bad"]), 0) for r in rows]
         for part in (p for p in parts if p.bad):
-            members = self.cube.membership[part.place]
-            self._count_failure(members[members != NOWHERE], part.place, who, part.bad, part.at)
+            self._count_failure(part, who, part.at)
         good = [p for p in parts if p.good]
         if good:
-            self.evidence.successes(self._counts(good)[:, :, GOOD], who, good[-1].at)
+            self._count_successes(good, who, good[-1].at)
