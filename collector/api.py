@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from collector import ingest, query, wire
 from collector.bulk.api import CountersApi
 from collector.customers.door import CustomerDoors
+from collector.history.store import HistoryUnavailable
 from collector.ingest import Duplicate, Refusal, RefusedError
 from collector.ledger_api import LedgerApi
 from collector.metrics import Metrics
@@ -129,6 +130,8 @@ class Api:
             return _error(405, "method_not_allowed", f"{request.path}: {', '.join(sorted(error.allowed_methods))} only")
         except StorageUnavailableError as error:
             return _error(503, "storage_unavailable", str(error))
+        except HistoryUnavailable as error:
+            return _error(503, "history_unavailable", str(error))
         except web.HTTPException:
             raise
         except Exception:

@@ -17,7 +17,9 @@ from collector import columns, rollup, wire
 from collector.columns import Table
 from collector.exclusion import Exclusion
 from collector.history.bookkeeping import identity
+from collector.history.manifest import ManifestError
 from collector.history.reading import History
+from collector.history.store import HistoryUnavailable
 from collector.interval import interval_of
 from collector.ledger_file import database_of, read_series
 from collector.merge import counts_of, latency_of
@@ -30,6 +32,8 @@ from collector.totals import KINDS, Totals, merged
 from collector.wire import FailureRow, HealthSpan, IntervalRow, UnobservedRow
 
 GROUPINGS_MAX = 16
+HISTORY_QUESTIONS = 3
+"""Questions to the history at a time."""
 SUMS_MAX = 600
 """Sealed intervals whose sums are remembered: two days by table, or one day by table and by cell."""
 FEED_BYTES_MAX = 4 * 1024 * 1024
@@ -49,12 +53,14 @@ class Reader:
         self._connections: list[sqlite3.Connection] = []
         self._feed_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-feed")
         self._query_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-query")
+        # A report reads files for half a minute: a question about one table is not to wait for it.
+        self._history_threads = ThreadPoolExecutor(HISTORY_QUESTIONS, thread_name_prefix="ledger-history")
         self._series: dict[int, Series] = {}
         self._groupings: dict[tuple[str, ...], Grouping] = {}
 
     def close(self) -> None:
         """Wait for running queries and close the connections."""
-        for threads in (self._feed_thread, self._query_thread):
+        for threads in (self._feed_thread, self._query_thread, self._history_threads):
             threads.shutdown(wait=True, cancel_futures=True)
         for connection in self._connections:
             connection.close()
@@ -175,16 +181,18 @@ class Reader:
         self, database: sqlite3.Connection, start: int, asked: int | None, version: int
     ) -> tuple[int, tuple[list[Series], Table]] | None:
         """A version that is wanted rather than ``version``, the newest in the file: it is in the history only."""
-        if self._history is None:
+        history = self._history_of(database, start, start + 1)
+        if history is None:
             return None
         ledger = identity(database)
-        held = self._history.known.newest(ledger, start, asked)
-        return (held, self._history.interval(ledger, start, held)) if held > version else None
+        held = history.known.newest(ledger, start, asked)
+        return (held, history.interval(ledger, start, held)) if held > version else None
 
     def _starts(self, database: sqlite3.Connection, first: int, end: float) -> list[int]:
         starts = set(_starts(database, first, end))
-        if self._history is not None:
-            starts |= set(self._history.known.starts(identity(database), first, end))
+        history = self._history_of(database, first, end)
+        if history is not None:
+            starts |= set(history.known.starts(identity(database), first, end))
         return sorted(starts)
 
     # --- sums ---------------------------------------------------------------------------------------------------------------
@@ -193,8 +201,17 @@ class Reader:
         self, kind: str, start: float, end: float, *, version: int | None = None, where: Mapping[str, str] | None = None
     ) -> Totals:
         """Sums by table, or by zone and endpoint, of the intervals that begin in ``[start, end)``; ``where``: dimensions of the kind."""
-        work = partial(self._totals, kind=kind, start=start, end=end, asked=version, where=where or {})
-        return await self._on(self._query_thread, work)
+        asked, where = version, where or {}
+        first = interval_of(start)
+        work = partial(self._totals, kind=kind, first=first, end=end, asked=asked, where=where)
+        ledger, leave, here = await self._on(self._query_thread, work)
+        if self._history is None:
+            return here
+        read = partial(
+            self._history.totals, kind, first, end, ledgers=[ledger], version=asked, where=where, leave=leave
+        )
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._history_threads, lambda: merged([here, read()]))
 
     async def exclusions(self) -> list[Exclusion]:
         """What was taken out of the figures, by whom and why, oldest first; undoings are statements of their own."""
@@ -205,26 +222,31 @@ class Reader:
         database: sqlite3.Connection,
         *,
         kind: str,
-        start: float,
+        first: int,
         end: float,
         asked: int | None,
         where: Mapping[str, str],
-    ) -> Totals:
-        first = interval_of(start)
+    ) -> tuple[str, frozenset[int], Totals]:
+        """This ledger's name, the intervals that the file answers for, and what it says of them; the history has the others."""
         here = dict(database.execute(_NEWEST, (first, end, 2**31 if asked is None else asked)).fetchall())
         ledger = identity(database)
-        known = None if self._history is None else self._history.known
+        history = self._history_of(database, first, end)
+        known = None if history is None else history.known
         mine = [s for s, version in here.items() if known is None or known.newest(ledger, s, asked) < version]
         mine += [
             s for s in _starts(database, first, end) if s not in here and (known is None or not known.newest(ledger, s))
         ]
-        pieces = [self._totals_here(database, kind, mine, asked, where)]
+        return ledger, frozenset(mine), self._totals_here(database, kind, mine, asked, where)
+
+    def _history_of(self, database: sqlite3.Connection, first: float, end: float) -> History | None:
+        """The history, its manifests read. Raises :class:`HistoryUnavailable` when it is needed for the span and cannot be read."""
         if self._history is not None:
-            leave = frozenset(mine)
-            pieces.append(
-                self._history.totals(kind, first, end, ledgers=[ledger], version=asked, where=where, leave=leave)
-            )
-        return merged(pieces)
+            try:
+                self._history.know()
+            except (HistoryUnavailable, ManifestError) as error:
+                if database.execute(_ELSEWHERE, (first, end)).fetchone() is not None:
+                    raise HistoryUnavailable(str(error)) from error
+        return self._history
 
     def _totals_here(
         self, database: sqlite3.Connection, kind: str, starts: list[int], asked: int | None, where: Mapping[str, str]
@@ -261,6 +283,11 @@ class Reader:
         return self._groupings[by]
 
 
+_ELSEWHERE = (
+    "SELECT 1 FROM exports WHERE start >= ? AND start < ? AND NOT EXISTS (SELECT 1 FROM sealed"
+    " WHERE sealed.start = exports.start AND sealed.version = exports.version) LIMIT 1"
+)
+"""Whether a version is in the history and no longer in the file."""
 _NEWEST = "SELECT start, max(version) FROM sealed WHERE start >= ? AND start < ? AND version <= ? GROUP BY start"
 
 

@@ -1,10 +1,9 @@
 """Questions to the history: one interval as it was sealed, or sums from the roll-ups (shell)."""
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from collector.columns import Table
 from collector.history import arrow, layout, manifest
+from collector.history.footers import Footers
 from collector.history.layout import DAY_SECONDS, ROLLUPS
-from collector.history.manifest import Manifest
+from collector.history.manifest import Manifest, ManifestError
 from collector.history.plan import Known, Reading
-from collector.history.store import Store
+from collector.history.store import HistoryUnavailable, Store
 from collector.history.sums import totals_of
 from collector.interval import INTERVAL_SECONDS, interval_of
 from collector.series import Series
@@ -26,37 +26,11 @@ from collector.totals import Totals, merged
 READERS = 4
 """Files read at a time: they wait for a disk or a bucket more than for a core."""
 KEPT_MAX, KEPT_BYTES_MAX = 8, 32 * 1024 * 1024
-FOOTERS_MAX = 128
+AGAIN_SECONDS = 10.0
+WARM_DAYS = 31
+"""How far back the footers of what answers a question are read beforehand."""
 
 _COLUMNS = ("start", "version", "recused", "excluded", *layout.OUTCOME_COLUMNS)
-
-
-@dataclass(frozen=True, slots=True)
-class _Footer:
-    """A file's row groups, and the least and greatest value of some columns in each; None where the file does not say."""
-
-    metadata: pq.FileMetaData
-    ranges: dict[str, list[tuple[str, str] | None]]
-
-    @classmethod
-    def of(cls, metadata: pq.FileMetaData, names: Iterable[str]) -> Self:
-        """From a file's metadata."""
-        places = {metadata.schema.column(place).name: place for place in range(metadata.num_columns)}
-        ranges: dict[str, list[tuple[str, str] | None]] = {}
-        for name in names:
-            seen = [
-                metadata.row_group(group).column(places[name]).statistics for group in range(metadata.num_row_groups)
-            ]
-            ranges[name] = [(one.min, one.max) if one is not None and one.has_min_max else None for one in seen]
-        return cls(metadata, ranges)
-
-    def groups(self, where: Mapping[str, str]) -> list[int]:
-        """The row groups that may hold rows with these values."""
-        found = range(self.metadata.num_row_groups)
-        for name, value in where.items():
-            ranges = self.ranges[name]
-            found = [g for g in found if (one := ranges[g]) is None or one[0] <= value <= one[1]]  # type: ignore[assignment]
-        return list(found)
 
 
 class History:
@@ -68,12 +42,59 @@ class History:
         self._seen: set[str] = set()
         self._lock = threading.Lock()
         self._kept: dict[str, pa.Table] = {}
-        self._footers: dict[tuple[str, tuple[str, ...]], _Footer] = {}
+        self._footers = Footers()
+        self._is_known = False
+        self._unknown: tuple[float, str] | None = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="history")
+        # A question about one table must not wait for the files of a whole report.
+        self._quick_readers = ThreadPoolExecutor(READERS, thread_name_prefix="history-quick")
 
     def close(self) -> None:
         """Wait for what is being read."""
-        self._readers.shutdown(wait=True, cancel_futures=True)
+        for readers in (self._readers, self._quick_readers):
+            readers.shutdown(wait=True, cancel_futures=True)
+
+    def know(self) -> None:
+        """Read the manifests, if that was never done; raises as :meth:`refresh`. A store that failed just now is not asked again."""
+        if self._is_known:
+            return
+        if self._unknown is not None and time.monotonic() - self._unknown[0] < AGAIN_SECONDS:
+            raise HistoryUnavailable(self._unknown[1])
+        try:
+            self.refresh()
+        except (HistoryUnavailable, ManifestError) as error:
+            self._unknown = (time.monotonic(), str(error))
+            raise
+
+    def warm(self, at: float, days: int = WARM_DAYS) -> int:
+        """Read the footers of the files that answer questions about the last ``days``, the newest first; how many were new.
+
+        Ends when there is no more room for them. A file that cannot be read is passed over. Raises as :meth:`refresh`.
+        """
+        self.know()
+        readings = [
+            one
+            for ledger in self.known.ledgers()
+            for one in self.known.rollups(ledger, interval_of(at - days * DAY_SECONDS), at, None, frozenset())
+        ]
+        new = 0
+        for one in sorted(readings, key=lambda one: -one.manifest.start):
+            for kind, by in ROLLUPS.items():
+                for part in one.manifest.of_kind(kind):
+                    if not self._footers.has_room:
+                        return new
+                    new += self._warm(part.path, by[0])
+        return new
+
+    def _warm(self, path: str, name: str) -> bool:
+        if path in self._footers:
+            return False
+        try:
+            with self.store.open(path) as source:
+                self._footers.of(path, source).ranges(name)
+        except (OSError, pa.ArrowException):
+            return False
+        return True
 
     def refresh(self) -> None:
         """Take in the manifests that are new, and forget those whose files retention removed.
@@ -91,6 +112,7 @@ class History:
             for path, body in zip(new, bodies, strict=True):
                 self.known.add(path, manifest.decode(body))
             self._seen |= set(new)
+            self._is_known = True
 
     def add(self, one: Manifest) -> None:
         """A manifest that was just written by this process."""
@@ -126,18 +148,6 @@ class History:
                 self._kept[path] = table
         return table
 
-    def _footer(self, path: str, source: Any, names: tuple[str, ...]) -> "_Footer":
-        """What a file says of its row groups; remembered, since files never change."""
-        with self._lock:
-            known = self._footers.get((path, names))
-        if known is None:
-            known = _Footer.of(pq.read_metadata(source), names)
-            with self._lock:
-                if len(self._footers) >= FOOTERS_MAX:
-                    self._footers.pop(next(iter(self._footers)))
-                self._footers[path, names] = known
-        return known
-
     def totals(
         self,
         kind: str,
@@ -157,7 +167,8 @@ class History:
         ]
         columns = (*ROLLUPS[kind], *_COLUMNS)
         jobs = [(part.path, one) for one in readings for part in one.manifest.of_kind(kind)]
-        tables = list(self._readers.map(lambda job: self._read(job[0], columns, where or {}, job[1]), jobs))
+        readers = self._quick_readers if where else self._readers
+        tables = list(readers.map(lambda job: self._read(job[0], columns, where or {}, job[1]), jobs))
         found = [table for table in tables if table.num_rows]
         if not found:
             return Totals.empty(kind)
@@ -178,7 +189,7 @@ class History:
         """The rows of a file that are wanted; row groups that cannot have any are not read."""
         names = list(columns) if columns is not None else None
         with self.store.open(path) as source:
-            footer = self._footer(path, source, tuple(where))
+            footer = self._footers.of(path, source)
             groups = footer.groups(where)
             table = pq.ParquetFile(source, metadata=footer.metadata).read_row_groups(
                 groups, columns=names, use_threads=False

@@ -1,8 +1,10 @@
 """From the open file into the history and back: nothing is lost, nothing counts twice, whoever crashes when."""
 
 import asyncio
+import io
 import random
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -14,9 +16,10 @@ from prometheus_client import CollectorRegistry
 from collector.config import CollectorConfig, HistoryConfig
 from collector.exclusion import Exclusion
 from collector.history import bookkeeping, keeping
+from collector.history.footers import Footers
 from collector.history.keeping import Keeper, open_history
 from collector.history.reading import History
-from collector.history.store import open_store
+from collector.history.store import HistoryUnavailable, open_store
 from collector.housekeeping import forget
 from collector.ledger import Ledger
 from collector.ledger_file import database_of
@@ -273,3 +276,83 @@ async def test_n_collectors_equal_one(tmp_path: Path, seed: int) -> None:
     finally:
         for world in (one, *many):
             await world.close()
+
+
+async def test_the_first_question_after_a_start_has_what_only_the_history_has(worlds: Callable[..., World]) -> None:
+    """A reader whose keeper has not read the manifests yet reads them itself, and does not answer without them."""
+    world = worlds()
+    await fill(world, 3)
+    await world.seal(DAY + 20_000)
+    await world.keep(DAY + 30 * 86400)
+    before = await world.reader.totals("tables", DAY, DAY + 86400)
+    assert before.counts.sum() > 0
+    reader = Reader(world.config.data_dir, open_history(world.config))
+    found = await reader.totals("tables", DAY, DAY + 86400)
+    assert found.counts.tolist() == before.counts.tolist()
+    await asyncio.to_thread(reader.close)
+
+
+async def test_a_history_that_cannot_be_read_is_said_only_where_it_is_needed(
+    worlds: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A span that SQLite has is answered; for another one there is an error instead of a sum that lacks half of it."""
+    world = worlds()
+    await fill(world, 1)
+    await world.seal(DAY + 20_000)
+    await world.keep(DAY + 30 * 86400)
+    history = open_history(world.config)
+    assert history is not None
+
+    def refuse(_folder: str = "") -> list[str]:
+        raise HistoryUnavailable("the bucket does not answer")
+
+    monkeypatch.setattr(history.store, "list", refuse)
+    reader = Reader(world.config.data_dir, history)
+    with pytest.raises(HistoryUnavailable, match="does not answer"):
+        await reader.totals("tables", DAY, DAY + 3600)
+    assert (await reader.totals("tables", DAY + 86400, DAY + 90_000)).counts.size == 0
+    await asyncio.to_thread(reader.close)
+
+
+async def test_footers_are_read_beforehand_newest_first_and_only_so_many(worlds: Callable[..., World]) -> None:
+    """After a start nothing of the last month is left to be looked up, unless there is no room."""
+    world = worlds()
+    await fill(world, 25)
+    await world.seal(DAY + 100_000)
+    await world.keep(DAY + 100_000)
+    history = open_history(world.config)
+    assert history is not None
+    assert history.warm(DAY + 100_000) == 4  # the day's two roll-ups, and the one hour's of the next day
+    assert history.warm(DAY + 100_000) == 0
+    assert history.warm(DAY + 100_000 + 40 * 86400) == 0
+    little, whole = (
+        Footers(bytes_max=1),
+        history.known.rollups(history.known.ledgers()[0], DAY, DAY + 86400, None, frozenset()),
+    )
+    for path in ("a", "b"):
+        little.of(path, io.BytesIO(history.store.read(whole[0].manifest.parts[0].path)))
+    assert (len(little), "b" in little, little.has_room) == (1, True, False)
+    history.close()
+
+
+async def test_a_report_keeps_no_small_question_waiting(
+    worlds: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One table is answered while all tables' files are still being read."""
+    world = worlds()
+    await fill(world, 2)
+    await world.seal(DAY + 20_000)
+    await world.keep(DAY + 20_000)
+    go_on, read = threading.Event(), world.history._read
+
+    def slowly(path: str, columns: Any, where: Any, wanted: Any) -> Any:
+        if not where:
+            assert go_on.wait(30)
+        return read(path, columns, where, wanted)
+
+    monkeypatch.setattr(world.history, "_read", slowly)
+    report = asyncio.ensure_future(world.reader.totals("tables", DAY, DAY + 86400))
+    small = await world.reader.totals("tables", DAY, DAY + 86400, where={"table": "orders"})
+    assert not report.done()
+    go_on.set()
+    assert 0 < small.counts.sum() < (await report).counts.sum()
