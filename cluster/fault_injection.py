@@ -127,9 +127,10 @@ class FaultSet:
         return any(fault.node == node and self._strikes(fault, node, operation, table) for fault in faults)
 
     def replica_down(self, node: str, table: str, partition: str) -> bool:
-        """Whether the node's replica of this partition neither hears nor says anything."""
-        faults = self._by_kind.get(FaultKind.REPLICA_DOWN)
-        return faults is not None and any((f.node, f.table, f.partition) == (node, table, partition) for f in faults)
+        """Whether the node's replica of this partition, if it has one, neither hears nor says anything."""
+        if FaultKind.REPLICA_DOWN not in self._by_kind:
+            return False
+        return any((f.table, f.partition) == (table, partition) for f in self._of(FaultKind.REPLICA_DOWN, node))
 
     def fsync_factor(self, component: str) -> float:
         """How many times as long an fsync takes."""

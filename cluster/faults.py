@@ -114,7 +114,7 @@ _PLACES_OF: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.VERSION: ("zone", "router"),
     FaultKind.CANARY_SICK: ("canary",),
     FaultKind.COLLECTOR_DOWN: (),
-    FaultKind.REPLICA_DOWN: ("node",),
+    FaultKind.REPLICA_DOWN: ("zone", "node"),
 }
 _FIELDS_OF: dict[FaultKind, tuple[str, ...]] = {
     FaultKind.PARTITION: ("one_way",),

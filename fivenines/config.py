@@ -17,6 +17,7 @@ from cfa.config import CfaConfig
 from cluster.config import ClusterConfig
 from collector.config import CollectorConfig
 from dashboards.config import ConsoleConfig, GrafanaConfig
+from fivenines.yaml_lines import line_of, line_of_error
 
 MAX_CONFIG_BYTES = 1024 * 1024
 
@@ -86,9 +87,7 @@ def parse(text: str, name: str) -> Config:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise ConfigError(f"{name}:{line}: not YAML: {error.problem or error.context}") from error
+        raise ConfigError(f"{name}:{line_of_error(error)}: not YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"{name}:1: not YAML: {error}") from error
     if values is None:
@@ -107,30 +106,12 @@ def parse(text: str, name: str) -> Config:
 def _explain(name: str, tree: yaml.Node | None, problem: dict[str, Any]) -> str:
     location = tuple(problem["loc"])
     key = ".".join(str(part) for part in location)
-    line = _line_of(tree, location)
+    line = line_of(tree, location)
     if problem["type"] == "extra_forbidden":
         return f"{name}:{line}: {key}: no such key{_did_you_mean(location)}"
     given = problem.get("input")
     shown = f" (it is {json.dumps(given, default=str)})" if isinstance(given, str | int | float | bool) else ""
     return f"{name}:{line}: {key}: {problem['msg']}{shown}"
-
-
-def _line_of(tree: yaml.Node | None, location: tuple[str | int, ...]) -> int:
-    """The 1-based line of the key at ``location``, or of its nearest parent that is in the file."""
-    line, node = (tree.start_mark.line if tree else 0), tree
-    for part in location:
-        found = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    line, found = key.start_mark.line, value
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            found = node.value[part]
-            line = found.start_mark.line
-        if found is None:
-            break
-        node = found
-    return line + 1
 
 
 def _did_you_mean(location: tuple[str | int, ...]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fivenines.drills import Verdict, describe
+from fivenines.drill_verdict import Verdict, describe
 from fivenines.durability import Durability
 
 

@@ -7,27 +7,23 @@ from whoever put it in force.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from fivenines.calm import until_calm
 from fivenines.config import Config
 from fivenines.control import ControlClient, NotRunning
-from fivenines.drills import Scenario, ScheduledFault, Seen, Verdict, judge, pick
-from fivenines.judgement_client import JudgementClient, Unreachable
+from fivenines.drill_verdict import Seen, Verdict, judge, matched
+from fivenines.drill_watch import Progress, Watch
+from fivenines.drills import Scenario, ScheduledFault
+from fivenines.judgement_client import JudgementClient
 from fivenines.stack import running
 
-Progress = Callable[[str], None]
 POLL_SECONDS = 0.25
-BASELINE_PATIENCE_SECONDS = 90.0
-BASELINE_SECONDS = 5.0
 SETTLE_SECONDS = 20.0
 """After the last fault is gone, a drill that expects nobody to be paged watches this much longer."""
 DEFAULT_CLEAR_SECONDS = 60.0
-
-
-class DrillFailed(Exception):
-    """The drill could not be run at all; says why."""
 
 
 @asynccontextmanager
@@ -44,48 +40,17 @@ async def a_stack(config: Config, progress: Progress) -> AsyncIterator[tuple[Con
     yield control, JudgementClient(state["cfa"])
 
 
-class Watch:
-    """What the judgement has said since the drill began."""
-
-    def __init__(self, judgement: JudgementClient, since: float) -> None:
-        self._judgement = judgement
-        self._since = since
-        self.incidents: tuple[dict[str, Any], ...] = ()
-        self.pages: tuple[dict[str, Any], ...] = ()
-        self.recused: set[str] = set()
-        self._bad: tuple[int, int] | None = None
-
-    @property
-    def failed_probes(self) -> int | None:
-        """Attempts of canaries that were bad, from the first look to the last; None before there was one."""
-        return None if self._bad is None else self._bad[1] - self._bad[0]
-
-    async def look(self) -> None:
-        """Ask again; a judgement that is away for a moment is asked at the next look."""
-        with contextlib.suppress(Unreachable):
-            status, incidents, pages = await asyncio.to_thread(self._ask)
-            self.incidents, self.pages = tuple(incidents), tuple(pages)
-            self.recused |= {entry["host"] for entry in status["recused"]}
-            bad = bad_ever(status)
-            self._bad = (self._bad[0] if self._bad else bad, bad)
-
-    def _ask(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
-        judgement = self._judgement
-        incidents = [i for i in judgement.incidents("all", self._since) if i["opened_at"] >= self._since]
-        return judgement.status(), incidents, judgement.pages(self._since)
-
-
-def bad_ever(status: dict[str, Any]) -> int:
-    """Bad attempts in the whole region in the longest window, of a ``GET /v1/status``."""
-    rows = [row for row in status["availability"] if set(row["scope"]) == {"region"}]
-    return sum(row["windows"]["30d"]["bad"] for row in rows)
-
-
 async def run(
-    scenario: Scenario, control: ControlClient, judgement: JudgementClient, *, seed: int, progress: Progress
+    scenario: Scenario,
+    config: Config,
+    control: ControlClient,
+    judgement: JudgementClient,
+    *,
+    seed: int,
+    progress: Progress,
 ) -> Verdict:
     """Wait for a calm stack, break it as the scenario says, watch, judge. Every fault is taken away again, whatever happens."""
-    await baseline(judgement, progress)
+    await until_calm(config, judgement, progress)
     watch = Watch(judgement, time.time())
     await watch.look()
     faults = _Faults(seeded(scenario, seed), control, progress)
@@ -105,6 +70,7 @@ async def run(
         pages=watch.pages,
         recused=tuple(watch.recused),
         failed_probes=watch.failed_probes,
+        blind_at=watch.blind_at,
     )
     return judge(scenario, seen, seed=seed)
 
@@ -118,38 +84,6 @@ def seeded(scenario: Scenario, seed: int) -> Scenario:
         for scheduled in scenario.faults
     )
     return scenario.model_copy(update={"faults": faults})
-
-
-async def baseline(judgement: JudgementClient, progress: Progress) -> None:
-    """Until nothing is wrong for some seconds: what went before must not be blamed on the drill. Raises :class:`DrillFailed`."""
-    deadline, calm_since, told = time.monotonic() + BASELINE_PATIENCE_SECONDS, None, False
-    while True:
-        trouble = await asyncio.to_thread(_trouble, judgement)
-        now = time.monotonic()
-        calm_since = None if trouble else (calm_since or now)
-        if calm_since is not None and now - calm_since >= BASELINE_SECONDS:
-            return
-        if now > deadline:
-            raise DrillFailed(f"the stack is not calm: {trouble}")
-        if trouble and not told:
-            progress(f"waiting for a calm stack: {trouble}")
-            told = True
-        await asyncio.sleep(0.5)
-
-
-def _trouble(judgement: JudgementClient) -> str | None:
-    try:
-        status, opened = judgement.status(), judgement.incidents("open")
-    except Unreachable as error:
-        return str(error)
-    if not status["ready"]:
-        return f"{status['cells_answered']} of {status['cells_expected']} cells have answered"
-    silent = [target["target"] for target in status["targets"] if not target["up"]]
-    recused = [entry["host"] for entry in status["recused"]]
-    for what, names in (("open", [i["summary"] for i in opened]), ("silent", silent), ("recused", recused)):
-        if names:
-            return f"{what}: {', '.join(names)}"
-    return None
 
 
 class _Faults:
@@ -220,7 +154,7 @@ async def _watch_until_settled(
             scenario.lasts or 0.0
         ):
             return
-        if faults.in_force_at and _paged(scenario, watch) and _endless(scenario):
+        if faults.in_force_at and _endless(scenario) and _all_told(scenario, watch):
             faults.finish()
         await asyncio.sleep(POLL_SECONDS)
 
@@ -234,16 +168,18 @@ def _endless(scenario: Scenario) -> bool:
     return any(fault.lasts is None for fault in scenario.faults)
 
 
-def _paged(scenario: Scenario, watch: Watch) -> bool:
-    incident = pick(scenario, watch.incidents)
-    return incident is not None and incident["paged_at"] is not None
+def _all_told(scenario: Scenario, watch: Watch) -> bool:
+    """Whether every page that is expected has come, and every ticket is there."""
+    pairs = matched(scenario.expect.expected, watch.incidents)
+    told = (i is not None and (e.severity != "page" or i["paged_at"] is not None) for e, i in pairs)
+    return bool(pairs) and all(told)
 
 
 def _give_up_seconds(scenario: Scenario) -> float:
-    expected = scenario.expect.expected_incident
-    within = 0.0 if expected is None else expected.within
+    within = max((expected.within for expected in scenario.expect.expected), default=0.0)
     clears = scenario.expect.clears_within or DEFAULT_CLEAR_SECONDS
-    return max(scenario.faults_over_seconds + max(within, clears), scenario.lasts or 0.0) + SETTLE_SECONDS
+    blind = scenario.expect.blind_within or 0.0
+    return max(scenario.faults_over_seconds + max(within, clears, blind), scenario.lasts or 0.0) + SETTLE_SECONDS
 
 
 def settled(scenario: Scenario, watch: Watch, in_force_at: float | None, over_at: float | None, now: float) -> bool:
@@ -251,9 +187,11 @@ def settled(scenario: Scenario, watch: Watch, in_force_at: float | None, over_at
     if over_at is None:
         return False
     opened = [incident for incident in watch.incidents if incident["state"] == "open"]
-    if scenario.expect.expected_incident is None:
+    expected = scenario.expect.expected
+    if not expected:
         # With its own length a scenario has said how long to watch.
-        return not opened and (scenario.lasts is not None or now - over_at >= SETTLE_SECONDS)
+        quiet = scenario.lasts is not None or now - over_at >= SETTLE_SECONDS
+        return not opened and not watch.is_blind and quiet
     if in_force_at is None:
         return False
-    return bool(watch.incidents) and not opened
+    return len(watch.incidents) >= len(expected) and not opened

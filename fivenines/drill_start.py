@@ -3,8 +3,9 @@
 from fivenines import drill_run, power_off_run
 from fivenines.config import Config
 from fivenines.control import ControlClient
-from fivenines.drill_run import Progress
-from fivenines.drills import Scenario, Verdict
+from fivenines.drill_verdict import Verdict
+from fivenines.drill_watch import Progress
+from fivenines.drills import Scenario
 from fivenines.judgement_client import JudgementClient
 
 
@@ -17,7 +18,7 @@ async def run_one(
     seed: int,
     progress: Progress,
 ) -> Verdict:
-    """Run one scenario on the stack; raises :class:`~fivenines.drill_run.DrillFailed` when it cannot begin."""
+    """Run one scenario on the stack; raises :class:`~fivenines.drill_watch.DrillFailed` when it cannot begin."""
     if scenario.power_offs is None:
-        return await drill_run.run(scenario, control, judgement, seed=seed, progress=progress)
+        return await drill_run.run(scenario, config, control, judgement, seed=seed, progress=progress)
     return await power_off_run.run(scenario, config, control, judgement, seed=seed, progress=progress)

@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aiohttp
-
 from cluster.loopback import load_topology
 from cluster.topology import Topology
 from fivenines import durability, secrets
+from fivenines.calm import until_calm
 from fivenines.config import Config
 from fivenines.control import ControlClient, ControlError, NotRunning
-from fivenines.drill_run import DrillFailed, Progress, Watch, baseline
-from fivenines.drills import Scenario, Seen, Verdict, judge
+from fivenines.drill_verdict import Seen, Verdict, judge
+from fivenines.drill_watch import DrillFailed, Progress, Watch
+from fivenines.drills import Scenario
 from fivenines.durability import Durability
 from fivenines.judgement_client import JudgementClient
 from fivenines.power_off import PowerOff, Storm, plan
@@ -23,12 +23,12 @@ from fivenines.wholeness import not_whole
 from fivenines.wiring import ACCESS_KEY_ID, secrets_dir
 from fivenines.witness import Witness
 from fivenines.witness_client import WitnessClient, session
+from fivenines.zone_states import ZoneStates, admin_headers
 
 TELL_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 WHOLE_POLL_SECONDS = 0.5
 START_PATIENCE_SECONDS = 30.0
-SCRUB_SECONDS = 120.0
 
 
 async def run(
@@ -42,7 +42,7 @@ async def run(
 ) -> Verdict:
     """Wait for a calm stack, let the power go and come under traffic, wait until all is whole again, read back, judge."""
     assert scenario.traffic is not None
-    await baseline(judgement, progress)
+    await until_calm(config, judgement, progress)
     topology = load_topology(config.cluster)
     began = time.time()
     async with session() as http:
@@ -51,7 +51,7 @@ async def run(
         witness = Witness(client, scenario.traffic, _routers(config, topology), run=f"{int(began)}", seed=seed)
         power = _Power(_storms(scenario, topology, seed), control, progress)
         watch = Watch(judgement, began)
-        zones = _Zones(topology, _admin_headers(config))
+        zones = ZoneStates(topology, admin_headers(config))
         found = await _Drill(
             scenario=scenario, zones=zones, power=power, witness=witness, watch=watch, progress=progress
         ).run()
@@ -76,11 +76,6 @@ def _routers(config: Config, topology: Topology) -> dict[str, tuple[str, ...]]:
     """Base URLs of the first endpoint's plain HTTP, by zone."""
     first = config.cluster.endpoints[0]
     return {z.name: tuple(f"http://{router.http[first]}" for router in z.routers) for z in topology.zones}
-
-
-def _admin_headers(config: Config) -> dict[str, str]:
-    token = secrets.read(secrets_dir(config.state_dir) / "admin_token")
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _seen(watch: Watch, power: "_Power") -> Seen:
@@ -153,7 +148,7 @@ class _Drill:
     """One run: traffic and power at the same time, then the checks."""
 
     scenario: Scenario
-    zones: "_Zones"
+    zones: ZoneStates
     power: _Power
     witness: Witness
     watch: Watch
@@ -245,52 +240,3 @@ class _Drill:
                     f"{len(missing)} not whole yet: {'; '.join(f'{g}: {w}' for g, w in list(missing.items())[:3])}"
                 )
             await asyncio.sleep(WHOLE_POLL_SECONDS)
-
-
-def scrub_verdict(groups: dict[str, Any]) -> str:
-    """What ``POST /scrub`` of all zones says, in a word, or in as many as are needed."""
-    wrong = [
-        f"{name}: {view['mismatches']} differ, {view['repaired']} repaired, {view['undecided']} undecided"
-        for name, view in sorted(groups.items())
-        if not view["clean"]
-    ]
-    partial = [f"{name}: only {', '.join(v['replicas'])}" for name, v in sorted(groups.items()) if not v["complete"]]
-    return "; ".join(wrong + partial) or ("clean" if groups else "nothing was scrubbed")
-
-
-class _Zones:
-    """The admin APIs of all zones."""
-
-    def __init__(self, topology: Topology, headers: dict[str, str]) -> None:
-        self._urls = [f"http://{zone.admin}" for zone in topology.zones]
-        self._headers = headers
-        self.count = len(self._urls)
-
-    async def states(self) -> list[dict[str, Any] | None]:
-        """``GET /state`` of every zone; None of one that does not answer."""
-        timeout = aiohttp.ClientTimeout(total=3.0)
-        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as http:
-
-            async def one(url: str) -> dict[str, Any] | None:
-                try:
-                    async with http.get(f"{url}/state") as answer:
-                        body: dict[str, Any] = await answer.json()
-                        return body if answer.status == 200 else None
-                except (aiohttp.ClientError, TimeoutError, OSError):
-                    return None
-
-            return await asyncio.gather(*(one(url) for url in self._urls))
-
-    async def scrub(self) -> str:
-        """``clean`` when every zone has compared all replicas that it leads, with the archive, and nothing differs; or what does."""
-        timeout = aiohttp.ClientTimeout(total=SCRUB_SECONDS)
-        groups: dict[str, Any] = {}
-        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as http:
-            for url in self._urls:
-                try:
-                    async with http.post(f"{url}/scrub") as answer:
-                        answer.raise_for_status()
-                        groups |= (await answer.json())["groups"]
-                except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                    return f"{url} did not scrub: {error or type(error).__name__}"
-        return scrub_verdict(groups)

@@ -13,9 +13,11 @@ from fivenines.commands.options import FINDING, ConfigOption, JsonOption, config
 from fivenines.config import Config
 from fivenines.control import ControlError, NotRunning
 from fivenines.drill_report import Row, lines, table
-from fivenines.drill_run import DrillFailed, a_stack
+from fivenines.drill_run import a_stack
 from fivenines.drill_start import run_one
-from fivenines.drills import Scenario, ScenarioError, could_not_run, not_built
+from fivenines.drill_verdict import could_not_run
+from fivenines.drill_watch import DrillFailed
+from fivenines.drills import Scenario, ScenarioError, not_built
 from fivenines.durations import seconds_of
 from fivenines.preflight import InTheWay
 from fivenines.scenario_files import from_file, named, names

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from fivenines.drills import Scenario, ScenarioError, Seen, judge, parse
+from fivenines.drill_verdict import Seen, judge
+from fivenines.drills import Scenario, ScenarioError, parse
 from fivenines.scenario_files import named, names
 
 ZONE = """
@@ -116,6 +117,58 @@ def test_a_drill_may_allow_no_failed_probe_and_unknown_is_not_none() -> None:
     assert "failed_probes" not in judge(scenario(), seen(incident(), pages=(page(),)), seed=0).to_json()
 
 
+TWO = """
+name: two
+faults: [{kind: tls, endpoint: fips, problem: expired, for: 9s}, {kind: error, router: az3-router-2, for: 9s}]
+expect:
+  incidents:
+    - {scope: {endpoint: fips}, within: 10s}
+    - {scope: {router: az3-router-2}, scope_or: [{zone: az3}], within: 20s}
+"""
+
+
+def test_two_faults_are_two_incidents_each_judged_by_its_own_scope_and_time() -> None:
+    """Both must be there; a page for each is allowed without a word; one missing, or a third page, fails."""
+    fips = incident(id="i-1", scope={"endpoint": "fips"})
+    router = incident(id="i-2", scope={"zone": "az3"}, opened_at=112.0, paged_at=113.0)
+    pages = (page(), page(incident="i-2", created_at=113.0))
+    verdict = judge(scenario(TWO), seen(router, fips, pages=pages), seed=0)
+    assert verdict.passed, verdict.reason
+    assert [found["paged_seconds"] for found in verdict.to_json()["found"]] == [3.0, 13.0]
+    assert "no incident; expected router az3-router-2" in judge(scenario(TWO), seen(fips, pages=pages), seed=0).reason
+    third = seen(fips, router, pages=(*pages, page(incident="i-3", created_at=120.0)))
+    assert "3 pages, at most 2 expected" in judge(scenario(TWO), third, seed=0).reason
+
+
+def test_an_expected_ticket_allows_no_page() -> None:
+    """A scenario that expects a ticket has said that nobody is woken."""
+    ticket = scenario("name: x\nexpect: {incident: {scope: {zone: az1}, severity: ticket}}")
+    assert judge(ticket, seen(incident(severity="ticket", paged_at=None)), seed=0).passed
+    assert "1 pages, at most 0 expected" in judge(ticket, seen(incident(), pages=(page(),)), seed=0).reason
+
+
+def test_what_must_not_fire_is_named_by_any_of_its_marks() -> None:
+    """An incident that is all that an entry says fails the drill; one that differs in a single mark does not."""
+    text = "name: x\nexpect: {incident: any, must_not_fire: [{severity: ticket, finding: gray_failure}], tickets_at_most: 1}"
+    ticket = incident(severity="ticket", finding="gray_failure")
+    assert "fired: ticket for zone az1" in judge(scenario(text), seen(ticket), seed=0).reason
+    assert judge(scenario(text), seen(ticket | {"finding": "outage"}), seed=0).passed
+    two = seen(ticket | {"finding": "outage"}, incident(severity="ticket", scope={"zone": "az2"}))
+    assert "2 tickets (zone az1, zone az2), at most 1 expected" in judge(scenario(text), two, seed=0).reason
+
+
+def test_a_judgement_that_sees_nothing_must_say_so_in_time() -> None:
+    """Blindness is expected like a page: never and too late both fail."""
+    down = scenario("name: x\nfaults: [{kind: collector_down, for: 30s}]\nexpect: {blind_within: 20s}")
+    assert judge(down, replace(seen(), blind_at=116.0), seed=0).to_json()["blind_seconds"] == 16.0
+    reasons = [judge(down, replace(seen(), blind_at=at), seed=0).reason for at in (116.0, 130.0, None)]
+    assert reasons == [
+        "as expected",
+        "told that it is blind after 30.0 s, expected within 20 s",
+        "never told that it is blind",
+    ]
+
+
 @pytest.mark.parametrize("side", ["client", "client-only"])
 def test_client_only_is_the_same_side_as_client(side: str) -> None:
     """Both spellings of a client-only incident are understood."""
@@ -127,6 +180,18 @@ def test_client_only_is_the_same_side_as_client(side: str) -> None:
 def test_every_scenario_that_comes_with_fivenines_can_be_read(name: str) -> None:
     """The files in scenarios/ are scenarios of their own name."""
     assert named(name).name == name
+
+
+def test_an_error_names_the_line_and_no_choice_that_was_not_meant() -> None:
+    """The line is that of the key in the file; a mapping that is wrong inside is not also told to be a word."""
+    text = "name: x\nfaults:\n  - {kind: crash, zone: az1}\n  - {kind: crash,\n     for: 5x, zone: az1}\nexpect:\n  incident:\n    side: left\n"
+    with pytest.raises(ScenarioError) as caught:
+        parse(text, "mine.yaml")
+    assert str(caught.value).splitlines() == [
+        "mine.yaml:5: faults.1.for: '5x' is not a duration; write it like 500ms, 5s, 10m or 1h30m",
+        "mine.yaml:7: expect.incident.scope: Field required",
+        "mine.yaml:8: expect.incident.side: Input should be 'client', 'server', 'both', 'client-only' or 'server-only'",
+    ]
 
 
 @pytest.mark.parametrize(

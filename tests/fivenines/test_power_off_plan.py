@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from fivenines.drills import Scenario, ScenarioError, Seen, judge, not_built, parse
+from fivenines.drill_verdict import Seen, judge
+from fivenines.drills import Scenario, ScenarioError, not_built, parse
 from fivenines.durability import Durability
 from fivenines.power_off import RandomPowerOffs, Storm, plan
 from fivenines.scenario_files import named
@@ -75,7 +76,7 @@ def test_the_shipped_scenario_says_all_of_this_as_data() -> None:
     [
         ("5s..25s", "25s..5s", "shorter one first"),
         ("5s..25s", "soon", "write it like"),
-        ("[zone, node]", "[router]", "power_offs.of.0"),
+        ("[zone, node]", "[router]", "faults.0.random.of.0"),
         ("lasts: 1m", "", "says how long it lasts"),
         ("traffic: {keys: 50, rate: 30}", "", "go together"),
         ("kind: power_off, random", "kind: drop, random", "at most one is random"),

@@ -2,7 +2,7 @@
 
 from fivenines.commands.drill import _chosen
 from fivenines.drill_report import Row, lines, table
-from fivenines.drills import could_not_run, judge
+from fivenines.drill_verdict import could_not_run, judge
 from fivenines.durability import Durability, LostWrite
 from fivenines.scenario_files import named, names
 from tests.fivenines.test_power_off_plan import found, paged, shaken

@@ -1,6 +1,6 @@
 """What the power-off drill makes of the scrubs of all zones."""
 
-from fivenines.power_off_run import scrub_verdict
+from fivenines.zone_states import scrub_verdict
 
 SOUND = {"clean": True, "complete": True, "replicas": ["a", "b", "c"], "mismatches": 0, "repaired": 0, "undecided": 0}
 
