@@ -1,22 +1,20 @@
 """The judgement's section of ``fivenines.yaml``."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from cfa.destinations.config import Destination, Escalation, Frozen, Heartbeat, Pair, Route, check_names
 
-class Frozen(BaseModel):
-    """Configuration is read once and never changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+__all__ = ["CfaConfig", "CollectorTlsConfig", "Destination", "DurabilityConfig", "Frozen", "Objectives"]
 
 
 class Objectives(Frozen):
     """Availability objectives as ratios; a table may have its own."""
 
     default: float = Field(0.9999, gt=0, lt=1, description="99.99 % for regional tables, 0.99999 for global ones")
-    tables: dict[str, float] = {}
+    tables: dict[str, float] = Field({}, description="objectives of tables that have one of their own")
 
 
 class DurabilityConfig(Frozen):
@@ -28,14 +26,6 @@ class DurabilityConfig(Frozen):
     wal_budget_ratio: float = Field(
         0.5, gt=0, le=1, description="a page when so much of a node's log budget is spent; at 0.95 it refuses writes"
     )
-
-
-class Destination(Frozen):
-    """Where a page goes. ``log`` always exists beside these."""
-
-    kind: Literal["webhook", "alertmanager", "log"]
-    url: str = ""
-    token_file: Path | None = None
 
 
 class CollectorTlsConfig(Frozen):
@@ -76,12 +66,21 @@ class CfaConfig(Frozen):
     )
     durability: DurabilityConfig = DurabilityConfig()
     destinations: tuple[Destination, ...] = ()
+    routes: tuple[Route, ...] = Field((), description="which incidents go where; none: pages to all that want pages")
+    escalations: tuple[Escalation, ...] = Field((), description="who is told of a page that nobody acknowledges")
+    heartbeat: Heartbeat | None = None
+    pair: Pair | None = Field(None, description="the second judgement beside this one; none: this is the only one")
     console_url: str = Field("http://127.0.0.1:8080", description="links in pages start with it")
     matrix_cells: int = Field(
         0,
         ge=0,
         description="how many (zone, endpoint, operation, connection) cells must have answered before /ready; 0: any",
     )
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        check_names(self.destinations, self.routes, self.escalations)
+        return self
 
     @property
     def feed_urls(self) -> tuple[str, ...]:

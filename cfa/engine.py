@@ -20,6 +20,7 @@ from cfa.incident import IncidentEvent
 from cfa.notices import Notices
 from cfa.ports import Feed, FeedGap, FeedUnavailable, Journaled, Judge, JudgeFactory
 from cfa.recovery import Cell, answered_cells, orphans
+from cfa.routes import Routes
 from cfa.state import Commit, Snapshot, StateStore
 from collector.series import FeedEntry
 
@@ -87,11 +88,11 @@ class Engine:
         store: StateStore,
         feed: Feed,
         factory: JudgeFactory,
-        destinations: tuple[str, ...],
+        routes: Routes | tuple[str, ...],
         **clocks: Callable[[], float],
     ) -> Self:
         """The engine as its newest readable snapshot says, or a new one."""
-        engine = await cls._revived(config, store, feed, factory, destinations, **clocks)
+        engine = await cls._revived(config, store, feed, factory, routes, **clocks)
         engine._committed = await store.run(store.committed_cursor)
         if engine._journaled is not None:
             engine._journaled.resume(engine.cursor, engine._received_at)
@@ -104,13 +105,13 @@ class Engine:
         store: StateStore,
         feed: Feed,
         factory: JudgeFactory,
-        destinations: tuple[str, ...],
+        routes: Routes | tuple[str, ...],
         **clocks: Callable[[], float],
     ) -> Self:
         for snapshot in await store.run(store.snapshots):
             try:
                 judge = factory.restore(config, snapshot.judgement)
-                notices = Notices.restore(destinations, config.region, snapshot.notices)
+                notices = Notices.restore(routes, config.region, snapshot.notices)
                 answered = msgspec.json.decode(snapshot.answered, type=set[Cell])
             except ValueError as error:
                 logger.warning("cannot use the snapshot at cursor %d: %s", snapshot.cursor, error)
@@ -119,7 +120,7 @@ class Engine:
             engine.cursor, engine._received_at, engine.answered = snapshot.cursor, snapshot.received_at, answered
             engine._anchor = (max(engine._anchor[0], snapshot.received_at), engine._anchor[1])
             return engine
-        return cls(config, store, feed, factory(config), Notices(destinations, config.region), **clocks)  # type: ignore[arg-type]
+        return cls(config, store, feed, factory(config), Notices(routes, config.region), **clocks)  # type: ignore[arg-type]
 
     def on_told(self, told: Callable[[], None]) -> None:
         """Whom to wake when new notices are in the store."""

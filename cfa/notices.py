@@ -11,6 +11,7 @@ from typing import Literal, Self
 import msgspec
 
 from cfa.incident import Incident, IncidentEvent
+from cfa.routes import Routes
 
 REMEMBERED = 1000
 """Far more than can be open at a time."""
@@ -49,16 +50,36 @@ class Notice:
         return f"{self.incident.id}/{self.notify}/{self.n}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A notice that its destination has not taken yet."""
+
+    number: int
+    created_at: float
+    attempts: int
+    next_at: float
+    notice: Notice
+
+
 class _Memory(msgspec.Struct, frozen=True):
     counts: dict[str, dict[str, int]]
     labels: dict[str, dict[str, str]]
+    told: dict[str, dict[str, str]] = {}
+
+
+ALERT_NAMES = {
+    "availability": "CustomerFacingAlarm",
+    "durability": "DurabilityAlarm",
+    "monitoring": "PagerPathBroken",
+}
+"""Alertmanager's name of an incident, by its category."""
 
 
 def alert_labels(incident: Incident, region: str) -> dict[str, str]:
     """A bounded set of labels: what kind of alarm, how severe, where, what is hurt."""
     scope = {key: value for key, value in incident.scope.items() if key != "region"}
     return {
-        "alertname": "CustomerFacingAlarm" if incident.category == "availability" else "DurabilityAlarm",
+        "alertname": ALERT_NAMES.get(incident.category, "CustomerFacingAlarm"),
         "severity": incident.severity,
         "region": incident.scope.get("region", region),
         **scope,
@@ -75,11 +96,13 @@ class Notices:
     number of the first would be taken for one that has been told, and a page lost. Only the newest ``REMEMBERED`` are kept.
     """
 
-    def __init__(self, destinations: tuple[str, ...], region: str) -> None:
-        self._destinations = destinations
+    def __init__(self, routes: Routes | tuple[str, ...], region: str) -> None:
+        self._routes = routes if isinstance(routes, Routes) else Routes.everywhere(routes)
         self._region = region
         self._counts: dict[str, Counter[str]] = {}
         self._labels: dict[str, dict[str, str]] = {}
+        self._told: dict[str, dict[str, str]] = {}
+        """By incident: who was told, and of what: ``page`` or ``ticket``."""
 
     def plan(self, event: IncidentEvent) -> tuple[Notice, ...]:
         """The notices that follow from one event, one per destination."""
@@ -93,43 +116,67 @@ class Notices:
             oldest = next(iter(self._counts))
             del self._counts[oldest]
             self._labels.pop(oldest, None)
+            self._told.pop(oldest, None)
         counts[kind] += 1
         labels = alert_labels(incident, self._region)
         if kind != "ticket":  # the ticket's labels would freeze the severity before the page
             labels = self._labels.setdefault(incident.id, labels)
+        numbers = {**counts, "ticket": counts["ticket"] + (kind == "resolve")}
         return tuple(
             Notice(
                 incident=incident,
-                notify=kind,
-                n=counts[kind],
+                notify=word,
+                n=max(1, numbers.get(word, 0)),
                 destination=destination,
                 at=event.at,
                 reason=event.reason,
                 labels=labels,
             )
-            for destination in (self._destinations if kind != "ticket" else (LOG,))
+            for destination, word in self._addressed(incident, kind)
         )
+
+    def _addressed(self, incident: Incident, kind: Kind) -> list[tuple[str, Kind]]:
+        """Who hears what. Whoever was told of the beginning is told of the end, whatever the routes say by then.
+
+        An incident that has grown into somebody's route after its trigger begins for them with this change.
+        """
+        told = self._told.setdefault(incident.id, {})
+        routed = self._routes.to(incident, "ticket" if kind == "ticket" else "page")
+        paged = [name for name in self._routes.names if told.get(name) == "page"]
+        whom: dict[str, Kind] = {}
+        if kind in ("ticket", "resolve"):  # those who heard of the ticket alone learn that it is over
+            whom |= {name: "ticket" for name in self._routes.names if told.get(name) == "ticket"}
+        if kind in ("ticket", "trigger") or not paged:
+            whom |= dict.fromkeys(routed, kind)
+        elif kind == "update":
+            whom |= {name: "trigger" for name in routed if name not in paged}
+        if kind in ("update", "resolve"):
+            whom |= dict.fromkeys(paged, kind)
+        for name, word in whom.items():
+            told[name] = "ticket" if word == "ticket" and told.get(name) != "page" else "page"
+        return list(whom.items())
 
     def snapshot(self) -> bytes:
         """What :meth:`restore` needs; belongs to the same cursor as the judgement's snapshot."""
         counts = {incident: dict(numbers) for incident, numbers in self._counts.items()}
-        return msgspec.msgpack.encode(_Memory(counts, self._labels))
+        return msgspec.msgpack.encode(_Memory(counts, self._labels, self._told))
 
     @classmethod
-    def restore(cls, destinations: tuple[str, ...], region: str, data: bytes) -> Self:
+    def restore(cls, routes: Routes | tuple[str, ...], region: str, data: bytes) -> Self:
         """The opposite of :meth:`snapshot`; raises ``ValueError`` on damaged bytes."""
         try:
             memory = msgspec.msgpack.decode(data, type=_Memory)
         except msgspec.DecodeError as error:
             raise ValueError(f"damaged notices: {error}") from error
-        notices = cls(destinations, region)
+        notices = cls(routes, region)
         notices._counts = {incident: Counter(numbers) for incident, numbers in memory.counts.items()}
         notices._labels = memory.labels
+        notices._told = memory.told
         return notices
 
 
 def _kind(event: IncidentEvent) -> Kind | None:
-    """Only pages wake people; a ticket is written to the log when it opens and when it closes; a watch is silent."""
+    """Only pages wake people; a ticket is told, to those who want tickets, when it opens and when it closes; a watch is silent."""
     if event.incident.severity == "page":
         return event.notify
     if event.incident.severity == "ticket" and event.event in ("opened", "closed"):

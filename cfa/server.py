@@ -6,17 +6,13 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from cfa.api import Api
 from cfa.config import CfaConfig, CollectorTlsConfig
-from cfa.destinations.alertmanager import AlertmanagerDestination
-from cfa.destinations.log import LogDestination
-from cfa.destinations.port import Destination
-from cfa.destinations.webhook import WebhookDestination
+from cfa.destinations.build import destinations, paces
 from cfa.engine import Engine
 from cfa.feed import CollectorClient
 from cfa.feeds import MergedFeed
@@ -25,30 +21,10 @@ from cfa.metrics import CfaMetrics
 from cfa.outbox import Outbox
 from cfa.ports import Feed, JudgeFactory
 from cfa.report.compute import Several
+from cfa.routes import Routes
 from cfa.state import StateStore
 
 logger = logging.getLogger("cfa")
-
-PAGES_FILE = "pages.log"
-
-
-def destinations(config: CfaConfig) -> list[Destination]:
-    """The log first, then what is configured; a second of a kind is named ``webhook-2``."""
-    log_path = next((one.url for one in config.destinations if one.kind == "log" and one.url), None)
-    found: list[Destination] = [LogDestination(_path(config, log_path), config.console_url)]
-    names: dict[str, int] = {}
-    for one in config.destinations:
-        if one.kind == "log":
-            continue
-        names[one.kind] = names.get(one.kind, 0) + 1
-        name = one.kind if names[one.kind] == 1 else f"{one.kind}-{names[one.kind]}"
-        kind = WebhookDestination if one.kind == "webhook" else AlertmanagerDestination
-        found.append(kind(name, one.url, config.console_url, one.token_file))
-    return found
-
-
-def _path(config: CfaConfig, url: str | None) -> Path:
-    return config.data_dir / PAGES_FILE if url is None else Path(url.removeprefix("file://"))
 
 
 @contextlib.asynccontextmanager
@@ -96,8 +72,8 @@ async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: 
         places = destinations(config)
         for place in places:
             stack.push_async_callback(place.close)
-        engine = await Engine.open(config, store, feed, judgement, tuple(one.name for one in places))
-        outbox = Outbox(store, places)
+        engine = await Engine.open(config, store, feed, judgement, Routes.of(config.destinations, config.routes))
+        outbox = Outbox(store, places, paces=paces(config))
         engine.on_told(outbox.wake)
         registry = CollectorRegistry()
         metrics = CfaMetrics(engine, outbox)

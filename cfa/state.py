@@ -11,13 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 import msgspec
 
 from cfa.incident import Incident
 from cfa.merging import Run
-from cfa.notices import ABANDON_AFTER_SECONDS, Notice
+from cfa.notices import Notice, Pending
+from cfa.outbox_rows import OutboxRows
+
+__all__ = ["Commit", "Pending", "Snapshot", "StateStore"]
 
 SNAPSHOTS_KEPT = 3
 RETENTION_SECONDS = 400 * 86400.0
@@ -32,14 +35,18 @@ CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, incident TEXT NOT NULL, notify TEXT NOT NULL, n INTEGER NOT NULL,
     destination TEXT NOT NULL, at REAL NOT NULL, created_at REAL NOT NULL, body BLOB NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, next_at REAL NOT NULL DEFAULT 0, delivered_at REAL, abandoned_at REAL,
-    last_error TEXT, UNIQUE (incident, notify, n, destination));
+    last_error TEXT, origin TEXT, UNIQUE (incident, notify, n, destination));
 CREATE INDEX IF NOT EXISTS outbox_pending ON outbox (destination, number)
     WHERE delivered_at IS NULL AND abandoned_at IS NULL;
 CREATE TABLE IF NOT EXISTS snapshots (
     number INTEGER PRIMARY KEY AUTOINCREMENT, cursor INTEGER NOT NULL, received_at REAL NOT NULL,
     judgement BLOB NOT NULL, notices BLOB NOT NULL, answered BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS incidents_open ON incidents (id) WHERE closed_at IS NULL;
 CREATE TABLE IF NOT EXISTS merged (number INTEGER PRIMARY KEY, feed TEXT NOT NULL, cursor INTEGER NOT NULL);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+"""
+_ADDED = """
+CREATE INDEX IF NOT EXISTS outbox_second_route ON outbox (incident) WHERE origin IS NOT NULL;
 """
 
 P = ParamSpec("P")
@@ -70,18 +77,7 @@ class Commit:
     forget_runs_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """A notice that its destination has not taken yet."""
-
-    number: int
-    created_at: float
-    attempts: int
-    next_at: float
-    notice: Notice
-
-
-class StateStore:
+class StateStore(OutboxRows):
     """The file, behind one thread of its own: a slow disk delays neither the API nor a delivery in flight.
 
     The methods are plain and blocking; call them as ``await store.run(store.apply, …)``.
@@ -94,6 +90,9 @@ class StateStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
+        if "origin" not in {row[1] for row in self._db.execute("PRAGMA table_info(outbox)")}:
+            self._db.execute("ALTER TABLE outbox ADD COLUMN origin TEXT")
+        self._db.executescript(_ADDED)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs one of this store's methods on its thread."""
@@ -151,13 +150,6 @@ class StateStore:
             (*row, msgspec.json.encode(incident)),
         )
 
-    def _keep_notice(self, notice: Notice, now: float) -> int:
-        identity = (notice.incident.id, notice.notify, notice.n, notice.destination)
-        return self._db.execute(
-            "INSERT OR IGNORE INTO outbox (incident, notify, n, destination, at, created_at, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*identity, notice.at, now, msgspec.json.encode(notice)),
-        ).rowcount
-
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         self._db.execute(
             "INSERT INTO snapshots (cursor, received_at, judgement, notices, answered) VALUES (?, ?, ?, ?, ?)",
@@ -193,80 +185,6 @@ class StateStore:
             for cursor, at, judgement, notices, answered in rows
         ]
 
-    def heads(self, destination: str, limit: int = 200) -> list[Pending]:
-        """The oldest waiting notice of every incident, whether its time has come or not; nothing overtakes it."""
-        rows = self._db.execute(
-            "SELECT MIN(number), created_at, attempts, next_at, body FROM outbox WHERE destination = ? "
-            "AND delivered_at IS NULL AND abandoned_at IS NULL GROUP BY incident ORDER BY next_at LIMIT ?",
-            (destination, limit),
-        )
-        return [
-            Pending(
-                number=number,
-                created_at=created_at,
-                attempts=attempts,
-                next_at=next_at,
-                notice=msgspec.json.decode(body, type=Notice),
-            )
-            for number, created_at, attempts, next_at, body in rows
-        ]
-
-    def delivered(self, number: int, now: float) -> None:
-        """Its destination took the notice."""
-        self._db.execute(
-            "UPDATE outbox SET attempts = attempts + 1, delivered_at = ?, last_error = NULL WHERE number = ?",
-            (now, number),
-        )
-
-    def failed(self, number: int, *, error: str, next_at: float, now: float) -> bool:
-        """One attempt failed; true when the notice is so old that it is abandoned."""
-        self._db.execute(
-            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, next_at = ?, "
-            "abandoned_at = CASE WHEN created_at < ? THEN ? END WHERE number = ?",
-            (error[:500], next_at, now - ABANDON_AFTER_SECONDS, now, number),
-        )
-        row = self._db.execute("SELECT abandoned_at IS NOT NULL FROM outbox WHERE number = ?", (number,)).fetchone()
-        return bool(row and row[0])
-
-    def abandon_unknown(self, destinations: tuple[str, ...], now: float) -> int:
-        """Gives up what was meant for destinations that are no longer configured; how many."""
-        marks = ",".join("?" * len(destinations))
-        return self._db.execute(
-            "UPDATE outbox SET abandoned_at = ?, last_error = 'no longer configured' "  # noqa: S608 -- only marks are joined
-            f"WHERE delivered_at IS NULL AND abandoned_at IS NULL AND destination NOT IN ({marks})",
-            (now, *destinations),
-        ).rowcount
-
-    def pending_counts(self) -> dict[str, int]:
-        """How many notices wait, per destination."""
-        return dict(
-            self._db.execute(
-                "SELECT destination, COUNT(*) FROM outbox WHERE delivered_at IS NULL AND abandoned_at IS NULL GROUP BY destination"
-            ).fetchall()
-        )
-
-    def told(self, destination: str) -> list[Notice]:
-        """The newest delivered notice of every incident whose trigger was told here and whose resolve does not exist yet."""
-        rows = self._db.execute(
-            "SELECT body, MAX(number) FROM outbox WHERE destination = ? AND delivered_at IS NOT NULL AND notify != 'ticket' "
-            "AND incident NOT IN (SELECT incident FROM outbox WHERE notify = 'resolve') GROUP BY incident",
-            (destination,),
-        )
-        return [msgspec.json.decode(body, type=Notice) for body, _ in rows]
-
-    def pages(self, since: float, limit: int = 1000) -> list[dict[str, Any]]:
-        """``GET /v1/pages``: what was (or will be) told to people, newest first; tickets are not pages."""
-        rows = self._db.execute(
-            "SELECT incident, notify, n, destination, at, created_at, delivered_at, attempts, last_error, abandoned_at "
-            "FROM outbox WHERE notify != 'ticket' AND created_at >= ? ORDER BY number DESC LIMIT ?",
-            (since, limit),
-        )
-        names = ("incident", "event", "n", "destination", "at", "created_at", "delivered_at", "attempts", "last_error")
-        return [
-            {**dict(zip(names, row, strict=False)), "severity": "page", "abandoned": row[-1] is not None}
-            for row in rows
-        ]
-
     def incidents(self, since: float = 0.0, until: float = 1e18, limit: int = 1000) -> list[Incident]:
         """Incidents that were open at some time in ``[since, until)``, newest first."""
         rows = self._db.execute(
@@ -280,12 +198,6 @@ class StateStore:
         """All incidents that are open, newest first."""
         rows = self._db.execute("SELECT body FROM incidents WHERE closed_at IS NULL ORDER BY opened_at DESC, id DESC")
         return [msgspec.json.decode(body, type=Incident) for (body,) in rows]
-
-    def pages_by_event(self) -> dict[str, int]:
-        """How many notices of each kind were planned for the log, which gets every page once."""
-        return dict(
-            self._db.execute("SELECT notify, COUNT(*) FROM outbox WHERE destination = 'log' GROUP BY notify").fetchall()
-        )
 
     def incident(self, name: str) -> Incident | None:
         """One incident by its id."""

@@ -17,11 +17,13 @@ class AlertmanagerDestination:
 
     refresh_seconds: float | None = RESEND_SECONDS
 
-    def __init__(self, name: str, url: str, console_url: str, token_file: Path | None = None) -> None:
+    def __init__(
+        self, name: str, url: str, console_url: str, token_file: Path | None = None, ca_file: Path | None = None
+    ) -> None:
         self.name = name
         self._console_url = console_url
         base = url.rstrip("/").removesuffix("/api/v2/alerts")
-        self._poster = JsonPoster(f"{base}/api/v2/alerts", token_file)
+        self._poster = JsonPoster(f"{base}/api/v2/alerts", token_file, ca_file)
 
     async def send(self, notice: Notice, now: float) -> None:
         """One POST: a resolve ends the alert now, anything else keeps it alive; raises ``DeliveryFailed``."""
