@@ -16,7 +16,11 @@ from cfa.scope import Scan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """The moment ``at``; ``since`` is where the scan begins; ``change`` dates the change of a node and side."""
+    """The moment ``at``; ``since`` is where the scan begins; ``change`` dates the change of a node and side.
+
+    ``log_threshold`` is what a node needs now, with what others lend it (:func:`cfa.evidence.lent`); ``alone_log_threshold``
+    without.
+    """
 
     at: float
     since: float
@@ -27,6 +31,7 @@ class Scene:
     log_evidence: NDArray[np.float64]
     change: Callable[[int, int], tuple[float, int, int]]
     log_threshold: float
+    alone_log_threshold: float = 0.0
     updates_per_year: float
     allowed: Callable[[int], float]
     servers: ServersView
