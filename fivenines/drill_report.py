@@ -66,7 +66,9 @@ def table(rows: Sequence[Row]) -> list[str]:
     verdicts = [row.verdict for row in rows]
     passed = sum(1 for verdict in verdicts if verdict is not None and verdict.passed)
     skipped = verdicts.count(None)
-    return [*drawn, f"{passed} passed, {len(rows) - passed - skipped} failed, {skipped} skipped"]
+    minutes, seconds = divmod(round(sum(row.took for row in rows)), 60)
+    counted = f"{passed} passed, {len(rows) - passed - skipped} failed, {skipped} skipped"
+    return [*drawn, f"{counted}, in {minutes} min {seconds:02} s, waiting for calm included"]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

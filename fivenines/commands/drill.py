@@ -55,18 +55,25 @@ def run_(
     lasts: Annotated[
         str | None, typer.Option("--lasts", help="Run this long instead, e.g. 2m: a shorter calm, fewer power-offs.")
     ] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Of 'all' these alone; may be given again.")] = None,
+    skip: Annotated[list[str] | None, typer.Option("--skip", help="Of 'all' not these; may be given again.")] = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, max=100, help="All of it so many times over.")] = 1,
     simulated: Annotated[bool, typer.Option("--simulated", help="In simulated time (not built yet).")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a drill against the running stack, or by itself when none runs. Exit status 1 when the verdict is not as expected.
 
-    Example: fivenines drill run power-off-random --lasts 2m --seed 7
+    Between drills it waits until the stack has been well for five seconds: no open incident, every server up, every
+    replication group whole, no failed probe.
+
+    Example: fivenines drill run all --skip calm --skip power-off-random --repeat 5
     """
     if simulated:
         fail("fivenines drill run --simulated is not built yet; leave it out to run on real processes")
     try:
-        rows = asyncio.run(_run_all(configured(config), _chosen(name, file, lasts), seed))
+        chosen = _some_of(_chosen(name, file, lasts), only or [], skip or [])
+        rows = asyncio.run(_run_all(configured(config), chosen * repeat, seed))
     except (ScenarioError, ValueError, InTheWay, StackFailed, NotRunning, ControlError, DrillFailed) as error:
         fail(f"fivenines drill: {error}")
     except ExceptionGroup as group:
@@ -87,6 +94,16 @@ def _chosen(name: str | None, file: Path | None, lasts: str | None) -> list[Scen
     seconds = seconds_of(lasts)
     # Of all only those are shortened that say how long they last: the others end by themselves.
     return [s.model_copy(update={"lasts": seconds}) if s.lasts or name != "all" else s for s in scenarios]
+
+
+def _some_of(scenarios: list[Scenario], only: list[str], skip: list[str]) -> list[Scenario]:
+    unknown = sorted({*only, *skip} - {scenario.name for scenario in scenarios})
+    if unknown:
+        raise ScenarioError(f"--only and --skip name scenarios that are to be run; there is no {', '.join(unknown)}")
+    left = [s for s in scenarios if s.name not in skip and (not only or s.name in only)]
+    if not left:
+        raise ScenarioError("--only and --skip leave nothing to run")
+    return left
 
 
 async def _run_all(config: Config, scenarios: list[Scenario], seed: int) -> list[Row]:
@@ -110,6 +127,7 @@ async def _run_all(config: Config, scenarios: list[Scenario], seed: int) -> list
                     raise
                 verdict = could_not_run(scenario, seed, str(reason))
             rows.append(Row(scenario.name, verdict, verdict.reason, time.monotonic() - started))
+            progress(f"{'pass' if verdict.passed else 'FAIL'} {scenario.name}: {verdict.reason}")
     return rows
 
 

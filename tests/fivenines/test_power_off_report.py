@@ -1,8 +1,11 @@
 """Verdicts for people, and which drills `fivenines drill run all` runs for how long."""
 
-from fivenines.commands.drill import _chosen
+import pytest
+
+from fivenines.commands.drill import _chosen, _some_of
 from fivenines.drill_report import Row, lines, table
 from fivenines.drill_verdict import could_not_run, judge
+from fivenines.drills import ScenarioError
 from fivenines.durability import Durability, LostWrite
 from fivenines.scenario_files import named, names
 from tests.fivenines.test_power_off_plan import found, paged, shaken
@@ -36,7 +39,7 @@ def test_a_series_ends_with_a_table() -> None:
     assert "61.0 s" in drawn[1]
     assert drawn[2].startswith("FAIL  calm")
     assert drawn[3].startswith("skip  later")
-    assert drawn[4] == "1 passed, 1 failed, 1 skipped"
+    assert drawn[4] == "1 passed, 1 failed, 1 skipped, in 2 min 31 s, waiting for calm included"
 
 
 def test_of_all_drills_only_those_with_a_length_are_shortened() -> None:
@@ -46,3 +49,12 @@ def test_of_all_drills_only_those_with_a_length_are_shortened() -> None:
     assert (chosen["calm"], chosen["power-off-random"], chosen["leader-crash"]) == (60.0, 60.0, None)
     assert _chosen("leader-crash", None, "1m")[0].lasts == 60.0
     assert _chosen("power-off-random", None, None)[0].lasts == 600.0
+
+
+def test_only_and_skip_choose_among_all() -> None:
+    """What is not there to be chosen, and a choice of nothing, are refused by name."""
+    every = _chosen("all", None, None)
+    assert [s.name for s in _some_of(every, ["calm", "leader-crash"], ["calm"])] == ["leader-crash"]
+    for only, skip, words in ((["clam"], [], "there is no clam"), (["calm"], ["calm"], "nothing to run")):
+        with pytest.raises(ScenarioError, match=words):
+            _some_of(every, only, skip)
