@@ -8,6 +8,7 @@ from types import MappingProxyType
 from cfa.incident import EventName, Notify
 from cfa.policy import (
     CLEAR_CONFIDENCE,
+    CLEAR_CONFIDENCE_PER_RETURN,
     CLEAR_FLOOR,
     QUIET_MOST_SECONDS,
     QUIET_SECONDS,
@@ -24,10 +25,16 @@ class State(StrEnum):
 
 
 class Signal(StrEnum):
-    """What an evaluation says: page- or ticket-worthy, nothing new, over, no data, data again."""
+    """What an evaluation says: page- or ticket-worthy, the same soon after its end, nothing new, over, no data, data again.
+
+    FOLD: a broader explanation has taken it over.
+    """
 
     PAGE = "page"
     TICKET = "ticket"
+    PAGE_AGAIN = "page_again"
+    TICKET_AGAIN = "ticket_again"
+    FOLD = "fold"
     NOTHING = "nothing"
     CLEAR = "clear"
     BLIND = "blind"
@@ -43,16 +50,21 @@ class Transition:
 
 
 _OPEN: tuple[EventName, None] = ("opened", None)
+_REOPEN: tuple[EventName, None] = ("reopened", None)
 _PAGE: tuple[EventName, Notify] = ("paged", "trigger")
 _CLOSE: tuple[EventName, Notify] = ("closed", "resolve")
+_FOLD: tuple[EventName, Notify] = ("folded", "resolve")
 _TELL: tuple[EventName, Notify] = ("updated", "update")
 
 TABLE: MappingProxyType[tuple[State, Signal], Transition] = MappingProxyType(
     {
         (State.OK, Signal.PAGE): Transition(State.ALARM, (_OPEN, _PAGE)),
         (State.OK, Signal.TICKET): Transition(State.ALARM, (_OPEN,)),
+        (State.OK, Signal.PAGE_AGAIN): Transition(State.ALARM, (_REOPEN, _PAGE)),
+        (State.OK, Signal.TICKET_AGAIN): Transition(State.ALARM, (_REOPEN,)),
         (State.ALARM, Signal.PAGE): Transition(State.ALARM, (_PAGE,)),
         (State.ALARM, Signal.CLEAR): Transition(State.OK, (_CLOSE,)),
+        (State.ALARM, Signal.FOLD): Transition(State.OK, (_FOLD,)),
         (State.ALARM, Signal.BLIND): Transition(State.INSUFFICIENT_DATA, (_TELL,)),
         (State.INSUFFICIENT_DATA, Signal.SIGHTED): Transition(State.ALARM, (_TELL,)),
         (State.INSUFFICIENT_DATA, Signal.CLEAR): Transition(State.OK, (_CLOSE,)),
@@ -77,12 +89,18 @@ def quiet_needed(returns: int) -> float:
     return QUIET_SECONDS[min(returns, len(QUIET_SECONDS) - 1)]
 
 
-def successes_needed(share: float) -> float:
+def successes_needed(share: float, returns: int = 0) -> float:
     """Successes since the last failure that speak against "still failing": ln(1/d) / p_clear.
 
-    p_clear is a tenth of the share that failed, at least 1 %; a slow burn below 1 % must be shown to be over itself.
+    p_clear is a tenth of the share that failed, at least a thirtieth; what failed less must be shown to be over itself.
     """
-    return log(1 / CLEAR_CONFIDENCE) / max(share / 10, min(CLEAR_FLOOR, share), 1e-9)
+    confidence = CLEAR_CONFIDENCE * CLEAR_CONFIDENCE_PER_RETURN**returns
+    return log(1 / confidence) / max(share / 10, min(CLEAR_FLOOR, share), 1e-9)
+
+
+def share_at_most(successes: int) -> float:
+    """The upper end of the one-sided 95 % interval of a failure ratio of which only successes were seen."""
+    return 1 - 0.05 ** (1 / successes) if successes else 1.0
 
 
 def clear_reason(
@@ -91,7 +109,7 @@ def clear_reason(
     """Why the alarm is over, or None: hysteresis judged on the scope's own attempts."""
     if quiet < quiet_needed(returns):
         return None
-    if successes >= successes_needed(share):
+    if successes >= successes_needed(share, returns):
         return "recovered"
     if quiet >= QUIET_MOST_SECONDS and successes:
         return "quiet"

@@ -39,6 +39,7 @@ class Tally:
     good_hosts: Counter[str] = field(default_factory=Counter)
     wrong_hosts: Counter[str] = field(default_factory=Counter)
     failed_places: Counter[int] = field(default_factory=Counter)
+    tail_hosts: Counter[str] = field(default_factory=Counter)
     examples: list[Failure] = field(default_factory=list)
 
     @property
@@ -56,10 +57,10 @@ class Tally:
         at, bad, place = float(row["at"]), int(row["bad"]), int(row["place"])
         if not self.failures:
             self.first_failure_at = self.last_failure_at = at
-            self.tail = 0
+            self._drop_tail()
         elif at >= self.last_failure_at:
             self.successes += self.tail
-            self.tail = 0
+            self._drop_tail()
         self.first_failure_at = min(self.first_failure_at, at)
         self.last_failure_at = max(self.last_failure_at, at)
         self.last_failure_received = max(self.last_failure_received, float(row["received"]))
@@ -72,14 +73,20 @@ class Tally:
             self.wrong += int(row["wrong"])
             self.wrong_hosts[path.host] += int(row["wrong"])
 
+    def _drop_tail(self) -> None:
+        self.tail = 0
+        self.tail_hosts.clear()
+
     def succeed(self, row: Rows, cube: Cube) -> None:
         """Takes one row of successes; those asked before the first failure are not the incident's."""
         at, good = float(row["at"]), int(row["good"])
         if not self.failures or at < self.first_failure_at:
             return
-        self.good_hosts[cube.paths[int(row["place"])].host] += good
+        host = cube.paths[int(row["place"])].host
+        self.good_hosts[host] += good
         if at > self.last_failure_at:
             self.tail += good
+            self.tail_hosts[host] += good
         else:
             self.successes += good
 
@@ -88,7 +95,8 @@ class Tally:
 class Case:
     """An explanation under alarm, and its incident as last told.
 
-    ``servers`` are at their worst: servers that are well again have not been well all the time.
+    ``servers`` are at their worst: servers that are well again have not been well all the time. ``answered_until``: an
+    operator has closed it by hand then, and failures asked before are no reason to open it again.
     """
 
     node: int
@@ -101,6 +109,7 @@ class Case:
     paged: bool = False
     returns: int = 0
     servers: Servers | None = None
+    answered_until: float = 0.0
     scoped_at: float = 0.0
     told_at: float = 0.0
     refreshed_at: float = 0.0

@@ -2,18 +2,24 @@
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import replace
 from math import exp, log
 
+from cfa.alarm import share_at_most
+from cfa.attempts import Rows
 from cfa.case import Case
 from cfa.cube import SIDES, scope_of
+from cfa.foresight import OWN_BUDGET, Course, budget_foreseen, worst_stretch
 from cfa.incident import (
     SEVERITY_ORDER,
     BlastRadius,
     Evidence,
     Example,
     Incident,
+    Recovery,
     Servers,
     Severity,
+    Spell,
     TimelineEntry,
     Witnesses,
     incident_id,
@@ -66,6 +72,23 @@ def burned_of(case: Case, scene: Scene) -> float:
     return budget_burned(case.tally.failures, case.tally.attempts, allowed, scene.region_rate)
 
 
+def foreseen_of(case: Case, scene: Scene, rows: Rows) -> float:
+    """The part of the 30-day budget that will be gone when someone can act; ``rows`` are those that the case stands on."""
+    tally, seconds = case.tally, scene.at - case.tally.first_failure_at
+    inside = rows[mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)]
+    attempts = tally.attempts + tally.tail
+    rate = attempts / max(seconds, 1.0)
+    course = Course(
+        failures=tally.failures,
+        attempts=attempts,
+        tail=tally.tail,
+        worst=worst_stretch(inside["at"], inside["bad"]),
+        seconds=seconds,
+        part=1.0 if case.kind in OWN_BUDGET else min(1.0, rate / max(scene.region_rate, 1e-9)),
+    )
+    return budget_foreseen(course, scene.allowed(case.node))
+
+
 def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) -> Incident:
     """The case's incident as of now: the old one's identity and timeline, the new figures."""
     old, tally = case.incident, case.tally
@@ -99,7 +122,46 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
         reasons=dict(sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0]))),
         examples=_examples(case),
         blast_radius=blast_radius(case, scene),
+        children=() if old is None else old.children,
+        folded_into=None if old is None else old.folded_into,
+        earlier=() if old is None else old.earlier,
         timeline=() if old is None else old.timeline,
+    )
+
+
+def opened_again(old: Incident, case: Case, scene: Scene) -> Incident:
+    """The incident that was over, before its new spell is told: its name and history, the times of now."""
+    spell = Spell(
+        opened_at=old.opened_at,
+        first_failure_at=old.first_failure_at,
+        paged_at=old.paged_at,
+        closed_at=old.closed_at or scene.at,
+        closed_reason=old.closed_reason or "",
+    )
+    return replace(
+        old,
+        state="open",
+        opened_at=scene.at,
+        first_failure_at=case.tally.first_failure_at,
+        paged_at=None,
+        closed_at=None,
+        closed_reason=None,
+        recovery=None,
+        folded_into=None,
+        severity="watch",
+        earlier=(*old.earlier, spell),
+    )
+
+
+def recovery_of(case: Case, scene: Scene) -> Recovery:
+    """What speaks for the end of a case."""
+    tally = case.tally
+    return Recovery(
+        last_failure_at=tally.last_failure_at,
+        quiet_seconds=max(0.0, scene.at - tally.last_failure_received),
+        successes=tally.tail,
+        hosts=tuple(sorted(tally.tail_hosts)),
+        share_at_most=share_at_most(tally.tail),
     )
 
 

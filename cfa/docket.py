@@ -1,9 +1,11 @@
-"""Which explanations are under alarm: opened, re-scoped, paged, closed, joined (pure).
+"""Which explanations are under alarm: opened, re-scoped, paged, folded, closed, opened again (pure).
 
 One incident per explanation. What overlaps an open incident is the same incident, perhaps better understood; what the
-storage layer suffers in its wake belongs to it too; what comes back soon closes less easily.
+storage layer suffers in its wake belongs to it too; narrower ones fold into the broader one that explains them; what
+comes back soon is the same incident again, and closes less easily.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,26 +14,25 @@ from numpy.typing import NDArray
 from cfa.alarm import Signal, clear_reason, transition
 from cfa.attempts import Rows
 from cfa.case import Case
-from cfa.cube import SIDES
-from cfa.describe import burned_of, incident_of, noted
+from cfa.cube import SIDES, scope_of
+from cfa.describe import burned_of, foreseen_of, incident_of, noted, opened_again, recovery_of
+from cfa.folding import absorbed, matched
 from cfa.incident import EventName, IncidentEvent, Notify, Severity
 from cfa.materiality import Decision, Weight, decide
 from cfa.policy import (
     AFTERMATH_SECONDS,
     AFTERMATH_SUSTAINED_SECONDS,
+    CALM,
     KEEP_CLOSED_SECONDS,
     KINDS,
     RETENTION_SECONDS,
     RETURN_SECONDS,
     SCAN_WINDOW_SECONDS,
-    STABLE_PAGE_SECONDS,
     STABLE_TICKET_SECONDS,
+    Gates,
 )
 from cfa.scene import Scene
 from cfa.scope import Explanation, Scan, mask_of
-
-OVERLAP = 0.5
-"""Explanations that share at least this part of either's failures are of one incident."""
 
 RESCOPE_NATS = 5.0
 RESCOPE_NATS_LATER = 15.0
@@ -57,10 +58,18 @@ class Candidate:
     evaluations: int = 1
 
 
-class Docket:
-    """Open cases, those closed lately, and candidates."""
+AGAIN = {"page": Signal.PAGE_AGAIN, "ticket": Signal.TICKET_AGAIN}
 
-    def __init__(self) -> None:
+
+def _calm(_scope: Mapping[str, str]) -> Gates:
+    return CALM
+
+
+class Docket:
+    """Open cases, those closed lately, and candidates. ``gates``: the second gate of a page, by scope."""
+
+    def __init__(self, gates: Callable[[Mapping[str, str]], Gates] = _calm) -> None:
+        self._gates = gates
         self.open: list[Case] = []
         self.closed: list[Case] = []
         self.candidates: dict[int, Candidate] = {}
@@ -76,7 +85,7 @@ class Docket:
         failed = scene.rows["bad"] > 0
         for case in self.closed:
             if case.closed_at is not None and case.closed_at >= scene.at - RETENTION_SECONDS:
-                old = failed & (scene.rows["at"] <= case.tally.last_failure_at)
+                old = failed & (scene.rows["at"] <= max(case.tally.last_failure_at, case.answered_until))
                 if old.any():
                     mask |= old & mask_of(scene.cube, scene.rows["place"], case.node, case.connection, case.side)
         return mask
@@ -126,12 +135,13 @@ class Docket:
         events: list[IncidentEvent] = []
         for case in self.open:
             case.follow(scene.cube, scene.rows, scene.failures)
-        taken = self._match(explanations, scene)
+        taken = matched(explanations, self.open, scene)
         for e in explanations:
             if e.node in taken:
                 events += self._rescope(taken[e.node], e, scan, scene)
             elif not self._is_aftermath(e, scene):
                 events += self._consider(e, scene)
+        events += self._fold(explanations, scene)
         for case in list(self.open):
             events += self._judge(case, scene)
         if not (self.open or explanations or events):
@@ -144,23 +154,6 @@ class Docket:
         signal = Signal.BLIND if blind else Signal.SIGHTED
         reason = "no_canary_data" if blind else "canary_data_again"
         return [e for case in self.open for e in self._apply(case, (signal, reason, "watch"), scene)]
-
-    def _match(self, explanations: tuple[Explanation, ...], scene: Scene) -> dict[int, Case]:
-        """Which explanation speaks of which open case: the same scope first, else the first that overlaps."""
-        found = {e.node: c for e in explanations for c in self.open if c.node == e.node}
-        rows = scene.rows[(scene.rows["bad"] > 0) & (scene.rows["at"] >= scene.since)]
-        for e in explanations:
-            by_e = mask_of(scene.cube, rows["place"], e.node, e.connection, e.side)
-            for case in self.open:
-                if e.node not in found and self._overlaps(by_e, case, rows, scene):
-                    found[e.node] = case
-            rows = rows[~by_e]  # as the scan does: the next explanation is of what is left
-        return found
-
-    def _overlaps(self, by_e: NDArray[np.bool_], case: Case, rows: Rows, scene: Scene) -> bool:
-        by_case = mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)
-        both = (by_e & by_case).sum()
-        return bool(both and (both >= OVERLAP * by_e.sum() or both >= OVERLAP * by_case.sum()))
 
     def _rescope(self, case: Case, e: Explanation, scan: Scan | None, scene: Scene) -> list[IncidentEvent]:
         """A better explanation of an open case becomes its scope."""
@@ -202,19 +195,31 @@ class Docket:
         """A candidate becomes a case when both gates (page) or the first (ticket) are passed and its scope is stable."""
         case = self.candidates[e.node].case
         decision = self._decide(case, scene, self._unexplained(scene))
-        needed = STABLE_PAGE_SECONDS if decision.severity == "page" else STABLE_TICKET_SECONDS
+        needed = self._gates_of(case, scene).stable_seconds if decision.severity == "page" else STABLE_TICKET_SECONDS
         if decision.severity not in ("page", "ticket") or not self.is_stable(e.node, scene.at, needed):
             return []
-        if self.open and e.gain < scene.log_threshold:
+        if self.open and e.gain < scene.alone_log_threshold:
             return []  # the detector counts every failure; beside an open incident the scan's own must speak for it
         if e.kind == "observer" and decision.severity == "ticket" and len(case.tally.bad_hosts) < 2:
             return []  # a lone witness is recused, or its zone has no other: never an incident of its own
         if self._over(case, scene) is not None:
             return []
-        case.returns = self._returns(case, scene)
         case.scoped_at = scene.at
+        return self._open(case, decision, scene)
+
+    def _open(self, case: Case, decision: Decision, scene: Scene) -> list[IncidentEvent]:
+        """A new incident, or one that was over a moment ago, opened again under its own name."""
+        if decision.severity is None:
+            return []
+        signal = Signal(decision.severity)
+        earlier = self._returned(case, scene)
+        if earlier is not None:
+            case.returns = earlier.returns + 1
+            if earlier.incident is not None:
+                signal = AGAIN[decision.severity]
+                case.incident, earlier.incident = opened_again(earlier.incident, case, scene), None
         self.open.append(case)
-        return self._apply(case, (Signal(decision.severity), decision.reason, decision.severity), scene)
+        return self._apply(case, (signal, decision.reason, decision.severity), scene)
 
     def _slow_burn(self, scene: Scene) -> list[IncidentEvent]:
         """Evidence that no single minute shows: dated and counted by the detector's own path."""
@@ -231,31 +236,32 @@ class Docket:
         if not bad or not tally.last_failure_received or self._over(case, scene) is not None:
             return []
         decision = self._decide(case, scene)
-        if decision.severity not in ("page", "ticket"):
-            return []
-        case.returns = self._returns(case, scene)
-        self.open.append(case)
-        return self._apply(case, (Signal(decision.severity), decision.reason, decision.severity), scene)
+        return self._open(case, decision, scene) if decision.severity in ("page", "ticket") else []
 
-    def _returns(self, case: Case, scene: Scene) -> int:
-        """How often the same scope has come back soon after its close."""
-        lately = [
+    def _returned(self, case: Case, scene: Scene) -> Case | None:
+        """The case of the same scope that was closed a moment ago."""
+        lately = (
             old
-            for old in self.closed
+            for old in reversed(self.closed)
             if old.node == case.node and old.closed_at is not None and scene.at - old.closed_at <= RETURN_SECONDS
-        ]
-        return lately[-1].returns + 1 if lately else 0
+        )
+        return next(lately, None)
+
+    def _gates_of(self, case: Case, scene: Scene) -> Gates:
+        return self._gates(scope_of(scene.cube.nodes[case.node]))
 
     def _decide(self, case: Case, scene: Scene, rows: Rows | None = None) -> Decision:
         tally = case.tally
         return decide(
             Weight(
                 kind=case.kind,
+                gates=self._gates_of(case, scene),
                 log_evidence=scene.evidence_of(case.node, case.side),
                 log_threshold=scene.log_threshold,
                 run=case.run(scene.cube, scene.rows if rows is None else rows, scene.at),
                 span=tally.last_failure_at - tally.first_failure_at,
                 burned=burned_of(case, scene),
+                foreseen=foreseen_of(case, scene, scene.rows if rows is None else rows),
                 wrong=tally.wrong,
                 wrong_hosts=len(tally.wrong_hosts),
             )
@@ -271,7 +277,7 @@ class Docket:
         events = []
         if not case.paged:
             decision = self._decide(case, scene)
-            stable = scene.at - case.scoped_at >= STABLE_PAGE_SECONDS
+            stable = scene.at - case.scoped_at >= self._gates_of(case, scene).stable_seconds
             if decision.severity == "page" and stable:
                 events = self._apply(case, (Signal.PAGE, decision.reason, "page"), scene)
         return events or self._refresh(case, scene)
@@ -288,6 +294,31 @@ class Docket:
             attempts_lately=int((rows["good"] + rows["bad"])[mask].sum()),
             region_well=not elsewhere["bad"].any() and len(elsewhere) > 0,
         )
+
+    def resolve(self, identity: str, scene: Scene) -> list[IncidentEvent]:
+        """An operator says that it is over: closed, until something fails that was asked after now."""
+        for case in self.open:
+            if case.incident is not None and case.incident.id == identity:
+                case.answered_until = scene.at
+                self.forget_candidates()
+                return self._apply(case, (Signal.CLEAR, "resolved_by_hand", "watch"), scene)
+        return []
+
+    def _fold(self, explanations: tuple[Explanation, ...], scene: Scene) -> list[IncidentEvent]:
+        """Open incidents that a broader open one explains become its children."""
+        events: list[IncidentEvent] = []
+        for broad, narrow in absorbed(self.open, explanations, scene):
+            if broad.incident is None or narrow.incident is None:
+                continue
+            child, paged = narrow.incident.id, narrow.paged
+            narrow.incident = replace(narrow.incident, folded_into=broad.incident.id)
+            broad.incident = replace(broad.incident, children=(*broad.incident.children, child))
+            events += self._apply(narrow, (Signal.FOLD, "folded", "watch"), scene)
+            if paged and not broad.paged:  # whoever was paged for the part is told of the whole
+                events += self._apply(broad, (Signal.PAGE, "took_over", "page"), scene)
+            else:
+                events += self._tell(broad, scene, "updated", "took_over", notify="update" if broad.paged else None)
+        return events
 
     def _refresh(self, case: Case, scene: Scene) -> list[IncidentEvent]:
         """The figures as of now; told when what they say has changed, or now and then for the record."""
@@ -330,9 +361,10 @@ class Docket:
         new = incident_of(case, scene, severity=severity, reason=kept)
         if event == "paged":
             case.paged, new = True, replace(new, paged_at=new.paged_at or scene.at)
-        if event == "closed":
+        if event in ("closed", "folded"):
             self._close(case, scene.at)
             new = replace(new, state="closed", closed_at=scene.at, closed_reason=reason)
+            new = replace(new, recovery=recovery_of(case, scene) if event == "closed" else None)
         case.incident = replace(new, timeline=noted(new, scene.at, event, reason))
         case.told_at = scene.at
         return [IncidentEvent(incident=case.incident, event=event, at=scene.at, reason=reason, notify=notify)]

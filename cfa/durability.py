@@ -48,6 +48,8 @@ class Durability:
         self.incident: Incident | None = None
         self.closed: list[Incident] = []
         self.well_since: float | None = None
+        self.answered: dict[str, Severity] = {}
+        """Nodes whose trouble an operator has declared over, and how grave it was; until they are well, or graver."""
 
     def take(self, entry: FeedEntry) -> None:
         """Takes the gauges of every node in an entry."""
@@ -71,10 +73,23 @@ class Durability:
         """Opens, widens, raises or closes the incident."""
         self.said = {name: said for name, said in self.said.items() if at - said.at < FORGET_SECONDS}
         ill = [said for said in self.said.values() if said.since is not None]
+        if self.answered:
+            ill = self._unanswered(ill)
         if self.incident is None:
             begun = min((said.since for said in ill if said.since is not None), default=at)
             return self._open(ill, at) if ill and at - begun >= SETTLE_SECONDS else []
         return [*self._update(ill, at), *self._close(at)]
+
+    def _unanswered(self, ill: list[Said]) -> list[Said]:
+        self.answered = {said.node: self.answered[said.node] for said in ill if said.node in self.answered}
+        return [said for said in ill if self.answered.get(said.node) not in ("page", self._severity([said])[0])]
+
+    def resolve(self, identity: str, at: float) -> list[IncidentEvent]:
+        """An operator says that it is over: closed, until a node crosses a threshold anew."""
+        if self.incident is None or self.incident.id != identity:
+            return []
+        self.answered = {s.node: self._severity([s])[0] for s in self.said.values() if s.since is not None}
+        return self._end(self.incident, at, "resolved_by_hand")
 
     # --- opening --------------------------------------------------------------------------------------------------------
 
@@ -163,10 +178,11 @@ class Durability:
         self.well_since = (self.well_since or at) if well else None
         if self.well_since is None or at - self.well_since < OVER_SECONDS:
             return []
+        return self._end(incident, at, "recovered")
+
+    def _end(self, incident: Incident, at: float, reason: str) -> list[IncidentEvent]:
         told: Notify | None = "resolve" if incident.paged_at is not None else None
-        event = self._changed(
-            incident, "closed", told, "recovered", at, state="closed", closed_at=at, closed_reason="recovered"
-        )
+        event = self._changed(incident, "closed", told, reason, at, state="closed", closed_at=at, closed_reason=reason)
         self.incident, self.well_since = None, None
         self.closed = [*self.closed[1 - CLOSED_KEPT :], event.incident]
         return [event]
@@ -180,6 +196,7 @@ class Durability:
             "incident": None if self.incident is None else self.incident.to_json(),
             "closed": [incident.to_json() for incident in self.closed],
             "well_since": self.well_since,
+            "answered": self.answered,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -188,6 +205,7 @@ class Durability:
         self.incident = None if state["incident"] is None else Incident.from_json(state["incident"])
         self.closed = [Incident.from_json(one) for one in state["closed"]]
         self.well_since = state["well_since"]
+        self.answered = state.get("answered", {})
 
 
 def _wider(old: dict[str, str], new: dict[str, str], zone_of: dict[str, str], region: str) -> dict[str, str]:

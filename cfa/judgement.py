@@ -1,32 +1,42 @@
-"""The whole judgement as one value: feed entries in, incident events out (pure).
+"""The whole judgement as one value: feed entries and operators' actions in, incident events out (pure).
 
-The only clock is ``FeedEntry.received_at`` (and the ``at`` of :meth:`Judgement.tick`): the same entries give the same
-events with the same incident ids, so a replay from a snapshot after kill -9 pages nobody twice.
+The only clock is ``FeedEntry.received_at`` (and the ``at`` of an action or a :meth:`Judgement.tick`): the same entries
+and actions in the same order give the same events with the same incident ids, so a replay from a snapshot after kill -9
+pages nobody twice.
 """
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Self
 
 import numpy as np
 
 from cfa import snapshots
 from cfa.config import CfaConfig
+from cfa.desk import Desk
 from cfa.docket import Docket
 from cfa.durability import Durability
+from cfa.evidence import lent
 from cfa.incident import Incident, IncidentEvent
 from cfa.intake import Intake
 from cfa.masked import Masked
+from cfa.operators import Action, Recorded, Refusal, refusal
 from cfa.policy import (
     BLIND_SECONDS,
+    CALM,
     CANARIES_WELL_SECONDS,
     EPISODE_GAP_SECONDS,
     EVALUATION_SECONDS,
     SCAN_LEAD_SECONDS,
     SCAN_WINDOW_SECONDS,
+    SPENT,
     STABLE_PAGE_SECONDS,
+    Gates,
 )
 from cfa.quadrant import ServersView
 from cfa.scene import Scene
 from cfa.scope import Explanation, Scan
+from cfa.silence import Mute, widened
 from cfa.views import availability_view, targets_view
 from cfa.witnesses import Witnesses
 from collector.observation import Vantage
@@ -41,7 +51,10 @@ class Judgement:
         self.intake = Intake(config)
         self.witnesses = Witnesses()
         self.servers = ServersView()
-        self.docket = Docket()
+        self.docket = Docket(self._gates)
+        self.desk = Desk(self._place)
+        self._zones: dict[str, str] = {}
+        self._paths_known = 0
         self.masked = Masked(config.region, self.intake.objective, config.false_pages_per_year)
         self.durability = Durability(config.region, config.durability)
         self.at = 0.0
@@ -66,18 +79,69 @@ class Judgement:
             self.servers.take(entry)
             self.masked.take(entry)
             self.durability.take(entry)
-        return [*self._look(self.at), *self._evaluate(), *self._unmask(), *self.durability.evaluate(self.at)]
+        events = [*self._look(self.at), *self._evaluate(), *self._unmask(), *self.durability.evaluate(self.at)]
+        return self.desk.tell(events, self.at)
 
     def tick(self, at: float) -> list[IncidentEvent]:
         """Nothing arrived until ``at``: data grow stale, which is INSUFFICIENT_DATA and never an incident by itself."""
-        return self._look(max(at, self.at))
+        at = max(at, self.at)
+        return self.desk.tell(self._look(at), at)
+
+    def refuses(self, action: Action, at: float) -> Refusal | None:
+        """Why an action cannot be done now, or None."""
+        known = {incident.id: incident for incident in self.incidents()}
+        return refusal(action, max(at, self.at), known, self.desk.mutes)
+
+    def act(self, recorded: Recorded) -> list[IncidentEvent]:
+        """An operator's action in its place between entries; the events that follow from it."""
+        self.at = max(self.at, recorded.at)
+        self.desk.applied = recorded.number
+        action = recorded.action
+        closed: list[IncidentEvent] = []
+        if action.kind == "resolve":
+            self.desk.sign(action, self.at)
+            closed = self._resolve(action.subject)
+        return [*self.desk.take(action, self.at), *self.desk.tell(closed, self.at)]
+
+    def _resolve(self, identity: str) -> list[IncidentEvent]:
+        """Closes an incident because an operator says so."""
+        events = self.docket.resolve(identity, self._scene())
+        if events:
+            self._settle()
+        return [*events, *self.masked.resolve(identity, self.at), *self.durability.resolve(identity, self.at)]
+
+    @property
+    def applied_actions(self) -> int:
+        """The number of the last action that was taken."""
+        return self.desk.applied
+
+    def mutes(self) -> list[Mute]:
+        """Silences and maintenance windows, those over lately too."""
+        return list(self.desk.mutes.values())
+
+    def _gates(self, scope: Mapping[str, str]) -> Gates:
+        return SPENT if self.desk.redundancy_spent(scope, self.at) else CALM
+
+    def _place(self, scope: Mapping[str, str]) -> Mapping[str, str]:
+        """A scope with the zone that its component is in, as far as that was ever heard."""
+        for path in self.intake.cube.paths[self._paths_known :]:
+            for name, zone in (
+                (path.host, path.observer_zone),
+                (path.router, path.router_zone),
+                (path.node, path.node_zone),
+            ):
+                if name and zone:
+                    self._zones[name] = zone
+        self._paths_known = len(self.intake.cube.paths)
+        zones = {name: state.zone for name, state in self.servers.targets.items()} | self._zones
+        return widened(scope, self.config.region, zones)
 
     def incidents(self) -> list[Incident]:
         """Open incidents and those closed lately, newest first."""
         found = [c.incident for c in (*self.docket.open, *self.docket.closed) if c.incident is not None]
         found += [i for i in (self.masked.incident, *self.masked.closed) if i is not None]
         found += [i for i in (self.durability.incident, *self.durability.closed) if i is not None]
-        return sorted(found, key=lambda i: (i.opened_at, i.id), reverse=True)
+        return sorted(map(self.desk.view, found), key=lambda i: (i.opened_at, i.id), reverse=True)
 
     def status(self, at: float) -> dict[str, object]:
         """The body of ``GET /v1/status`` (``docs/api.md``)."""
@@ -104,6 +168,7 @@ class Judgement:
             + (self.masked.incident is not None)
             + (self.durability.incident is not None),
             "false_pages_per_year": self.config.false_pages_per_year,
+            "mutes": [asdict(mute) for mute in self.desk.mutes.values() if mute.in_force(max(at, self.at))],
         }
 
     def availability(self, at: float) -> list[dict[str, object]]:
@@ -164,7 +229,8 @@ class Judgement:
             failures=[f for f in intake.attempts.failures if self.witnesses.believes(f.host, f.received)],
             log_evidence=intake.evidence.log_evidence(),
             change=intake.evidence.change,
-            log_threshold=self._threshold(),
+            log_threshold=lent(self.intake.evidence.log_evidence(), self._threshold()),
+            alone_log_threshold=self._threshold(),
             updates_per_year=intake.evidence.updates_per_year(),
             allowed=intake.allowed,
             servers=self.servers,
@@ -198,7 +264,8 @@ class Judgement:
             return True
         if self.failed_at is None or self.at - self.failed_at > SCAN_WINDOW_SECONDS:
             return False
-        evident = self.intake.evidence.log_evidence().max(initial=-np.inf) >= self._threshold()
+        log_evidence = self.intake.evidence.log_evidence()
+        evident = bool((log_evidence >= lent(log_evidence, self._threshold())).any())
         return evident or self.intake.attempts.failed_sequence > self.looked_at_sequence
 
     def _evaluate(self) -> list[IncidentEvent]:

@@ -104,6 +104,11 @@ class Masked:
             return self._close(at, "recovered") if over else []
         return self._open(at)
 
+    def resolve(self, identity: str, at: float) -> list[IncidentEvent]:
+        """An operator says that it is over: what the servers counted until now is forgotten."""
+        known = self.incident is not None and self.incident.id == identity
+        return self._close(at, "resolved_by_hand") if known else []
+
     def _forget(self) -> None:
         if self.seen:
             self.seen = {}

@@ -9,13 +9,13 @@ from cfa.incident import Severity
 from cfa.objective import jeffreys
 from cfa.policy import (
     BUDGET_PERIOD_SECONDS,
-    BUDGET_SHARE_PAGES,
+    CALM,
     KINDS,
     RUN_BREAKS_AFTER,
     SETTLED_SECONDS,
     SHARE_ENOUGH_ATTEMPTS,
-    SHARE_PAGES,
     WRONG_ANSWERS_PAGE,
+    Gates,
 )
 
 ANSWERED_SECONDS = 3.5
@@ -37,14 +37,13 @@ class Run:
         """Seconds from the first to the last failure."""
         return self.last_at - self.first_at
 
-    @property
-    def is_half_failing(self) -> bool:
-        """At least half of the attempts fail: the share itself with enough attempts, else its lower bound."""
+    def fails_at_least(self, share: float) -> bool:
+        """At least this share of the attempts fails: the share itself with enough attempts, else its lower bound."""
         if not self.attempts:
             return False
         if self.attempts >= SHARE_ENOUGH_ATTEMPTS:
-            return self.failures / self.attempts >= SHARE_PAGES
-        return jeffreys(self.failures, self.attempts)[0] >= SHARE_PAGES
+            return self.failures / self.attempts >= share
+        return jeffreys(self.failures, self.attempts)[0] >= share
 
 
 def failing_run(at: NDArray[np.float64], good: NDArray[np.int32], bad: NDArray[np.int32], now: float) -> Run | None:
@@ -101,14 +100,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weight:
-    """All that the gates look at."""
+    """All that the gates look at; ``foreseen`` is :func:`cfa.foresight.budget_foreseen`; ``gates`` are those of the second one."""
 
     kind: str
+    gates: Gates = CALM
     log_evidence: float
     log_threshold: float
     run: Run | None
     span: float
     burned: float
+    foreseen: float = 0.0
     wrong: int = 0
     wrong_hosts: int = 0
 
@@ -119,8 +120,9 @@ def decide(weight: Weight) -> Decision:
     if weight.wrong >= WRONG_ANSWERS_PAGE or weight.wrong_hosts > 1:
         return Decision(severity="page" if kind.pages else "ticket", reason="wrong_answers")
     run = weight.run
-    half = run is not None and not run.ended and run.is_half_failing and run.span >= kind.sustained_seconds
-    burned = weight.burned >= BUDGET_SHARE_PAGES and weight.span >= kind.sustained_seconds
+    gates, sustained = weight.gates, weight.gates.sustained(kind)
+    half = run is not None and not run.ended and run.fails_at_least(gates.share) and run.span >= sustained
+    burned = weight.burned >= gates.budget_share and weight.span >= sustained
     if weight.log_evidence < weight.log_threshold:
         material = kind.pages and (half or burned)
         return Decision(severity="watch" if material else None, reason="not_enough_evidence")
@@ -128,4 +130,6 @@ def decide(weight: Weight) -> Decision:
         return Decision(severity="page", reason="evidence_and_sustained_failure")
     if kind.pages and burned:
         return Decision(severity="page", reason="evidence_and_budget_burned")
+    if kind.pages and weight.foreseen >= gates.budget_share:
+        return Decision(severity="page", reason="evidence_and_budget_at_risk")
     return Decision(severity="ticket", reason="evidence_without_materiality" if kind.pages else "witnesses_in_trouble")

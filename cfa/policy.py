@@ -73,6 +73,39 @@ BUDGET_SHARE_PAGES = 0.02
 SHARE_PAGES = 0.5
 """A page when at least this share of the attempts in the scope fails, sustained. [alarms]"""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """The second gate of a page, and how long its name must have held; the first gate, evidence, is no part of it.
+
+    ``sustained_seconds`` None: as :data:`KINDS` says; ``storage_sustained_seconds`` for what a fail-over may show.
+    """
+
+    share: float
+    budget_share: float
+    stable_seconds: float
+    sustained_seconds: float | None = None
+    storage_sustained_seconds: float | None = None
+
+    def sustained(self, kind: "Kind") -> float:
+        """How long a failure of this kind must last."""
+        faster = self.storage_sustained_seconds if kind.storage else self.sustained_seconds
+        return kind.sustained_seconds if faster is None else min(kind.sustained_seconds, faster)
+
+
+CALM = Gates(share=SHARE_PAGES, budget_share=BUDGET_SHARE_PAGES, stable_seconds=STABLE_PAGE_SECONDS)
+"""The gates of every day."""
+
+SPENT = Gates(
+    share=0.1,
+    budget_share=0.005,
+    stable_seconds=0.5,
+    sustained_seconds=1.0,
+    storage_sustained_seconds=6.0,
+)
+"""The gates while something else is under maintenance: the next failure has one zone less to be caught by. A tenth
+failing is then a page, a quarter of the usual budget too; a fail-over (3-5 s [lease]) still heals without one."""
+
 SHARE_ENOUGH_ATTEMPTS = 20
 """From so many attempts on the share itself is judged; below, its lower Jeffreys bound."""
 
@@ -86,8 +119,12 @@ bit on the witness, two are the store's."""
 CLEAR_CONFIDENCE = 0.01
 """d of the clearing rule: ln(1/d)/p_clear successes since the last failure. [alarms]"""
 
-CLEAR_FLOOR = 0.01
-"""p_clear is at least this, else a tenth of the share that failed. [alarms]"""
+CLEAR_CONFIDENCE_PER_RETURN = 0.1
+"""d is multiplied by this with each return: an end that was called too early asks for more evidence the next time."""
+
+CLEAR_FLOOR = 1 / 30
+"""p_clear is at least this (or the share itself, if that is smaller), else a tenth of the share that failed: 138 successes
+for a tenth failing, 46 s at three attempts a second. [alarms] says 0.01, which takes 153 s (docs/decisions/0022)."""
 
 QUIET_SECONDS: tuple[float, ...] = (8.0, 15.0, 25.0, 60.0, 120.0)
 """Shortest time without failure before an incident closes; longer each time the same scope fails again soon after its
@@ -100,8 +137,15 @@ VANISHED_SECONDS = 60.0
 """An incident whose attempts have vanished (a router taken out of DNS) closes after this, if the region is well."""
 
 RETURN_SECONDS = 60.0
-"""The same scope failing again within this time after the close is a return. It is a new incident all the same: whoever
-was told "it is over" must be told anew, with the figures of now."""
+"""The same scope failing again within this time after the close is a return: the incident is opened again under its old
+name, told as a page again (whoever was told "it is over" must be told anew, with the figures of now), and closes less
+easily each time."""
+
+FOLD_SHARE = 0.95
+"""An incident folds into a broader one that covers at least this part of its failures …"""
+
+FOLD_STABLE_SECONDS = 2.0
+"""… has been so for this long, and explains them so well that the scan does not name the narrower one any more."""
 
 AFTERMATH_SECONDS = 60.0
 """What the storage layer suffers this shortly after a greater incident belongs to it …"""

@@ -16,7 +16,7 @@ from collector.series import TargetState
 if TYPE_CHECKING:
     from cfa.judgement import Judgement
 
-VERSION = 3
+VERSION = 4
 SCALARS = (
     "at",
     "evaluated_at",
@@ -53,6 +53,7 @@ def dump(judgement: "Judgement") -> bytes:
             "servers": judgement.servers.state(),
             "masked": judgement.masked.state(),
             "durability": judgement.durability.state(),
+            "desk": judgement.desk.state(),
         }
     )
 
@@ -89,6 +90,7 @@ def _load(judgement: "Judgement", state: dict[str, Any]) -> None:
     witnesses.returned_at = state["returned_at"]
     judgement.masked.load(state["masked"])
     judgement.durability.load(state["durability"])
+    judgement.desk.load(state["desk"])
     servers = state["servers"]
     targets = msgspec.convert(servers["targets"], list[TargetState])
     judgement.servers.load(targets, msgspec.convert(servers["counted"], list[Counted]), servers["heard_at"])

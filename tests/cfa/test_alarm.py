@@ -2,7 +2,7 @@
 
 import pytest
 
-from cfa.alarm import TABLE, Signal, State, clear_reason, quiet_needed, successes_needed, transition
+from cfa.alarm import TABLE, Signal, State, clear_reason, quiet_needed, share_at_most, successes_needed, transition
 
 
 def test_every_pair_has_an_answer() -> None:
@@ -40,10 +40,28 @@ def test_blind_alarms_stay() -> None:
     assert transition(State.INSUFFICIENT_DATA, Signal.PAGE, paged=False).events == ()
 
 
-@pytest.mark.parametrize(("share", "needed"), [(1.0, 46), (0.1, 460), (0.02, 460), (0.0014, 3_289)])
+@pytest.mark.parametrize(("share", "needed"), [(1.0, 46), (0.1, 138), (0.02, 230), (0.01, 460), (0.0014, 3_289)])
 def test_successes_needed(share: float, needed: int) -> None:
     """The rarer the failures were, the more successes must speak for the end."""
     assert successes_needed(share) == pytest.approx(needed, abs=1)
+
+
+def test_an_end_called_too_early_asks_for_more_the_next_time() -> None:
+    """Each return multiplies what may be by chance by a tenth."""
+    assert successes_needed(0.1, returns=1) == pytest.approx(1.5 * successes_needed(0.1), rel=0.01)
+    assert successes_needed(0.1, returns=2) == pytest.approx(2.0 * successes_needed(0.1), rel=0.01)
+
+
+def test_successes_bound_the_share_that_may_still_fail() -> None:
+    """The rule of three: three hundred successes and no failure leave at most one in a hundred; nothing asked leaves all."""
+    assert share_at_most(299) == pytest.approx(0.01, rel=0.01)
+    assert share_at_most(0) == 1.0
+
+
+def test_what_a_broader_incident_takes_over_is_folded() -> None:
+    """The narrower one ends as folded: whoever was paged for it is released, with the reason."""
+    assert transition(State.ALARM, Signal.FOLD, paged=True).events == (("folded", "resolve"),)
+    assert transition(State.ALARM, Signal.FOLD, paged=False).events == (("folded", None),)
 
 
 def test_flapping_closes_less_and_less_easily() -> None:

@@ -76,9 +76,9 @@ def test_wrong_answers_page_by_count() -> None:
 
 def test_few_attempts_are_judged_by_their_lower_bound() -> None:
     """Two of three is not half; nine of nine is."""
-    assert not run(3, failures=2, attempts=3).is_half_failing
-    assert run(3, failures=9, attempts=9).is_half_failing
-    assert not run(3, failures=0, attempts=0).is_half_failing
+    assert not run(3, failures=2, attempts=3).fails_at_least(0.5)
+    assert run(3, failures=9, attempts=9).fails_at_least(0.5)
+    assert not run(3, failures=0, attempts=0).fails_at_least(0.5)
 
 
 def rows(seconds: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
