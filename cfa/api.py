@@ -35,13 +35,22 @@ class Api:
     """The routes; reads the engine and the store, changes neither."""
 
     def __init__(
-        self, engine: Engine, store: StateStore, metrics: CfaMetrics, registry: CollectorRegistry, ledger: ReportSource
+        self,
+        engine: Engine,
+        store: StateStore,
+        metrics: CfaMetrics,
+        registry: CollectorRegistry,
+        ledger: ReportSource,
+        *,
+        delivery: Callable[[], dict[str, Any]] = dict,
     ) -> None:
+        """``delivery``: how destinations, heartbeat and the second engine stand, for the status."""
         self._engine = engine
         self._store = store
         self._metrics = metrics
         self._registry = registry
         self._ledger = ledger
+        self._delivery = delivery
         self._status: tuple[float, dict[str, Any]] | None = None
         self._reporting = asyncio.Lock()
         self._in_hand = 0
@@ -107,6 +116,7 @@ class Api:
             "incidents_open": sum(one.state == "open" for one in judge.incidents()),
             "false_pages_per_year": engine.config.false_pages_per_year,
             "feed_error": engine.feed_error,
+            "delivery": self._delivery(),
         }
 
     async def availability(self, request: web.Request) -> web.Response:

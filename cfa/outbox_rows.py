@@ -2,27 +2,17 @@
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from cfa.incident import Incident
 from cfa.notices import ABANDON_AFTER_SECONDS, Notice, Pending
+from cfa.pager_path import Standing
 
 _WAITS = "delivered_at IS NULL AND abandoned_at IS NULL"
 _PENDING = "number, created_at, attempts, next_at, body"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a destination stands with its pages (tickets are not counted).
-
-    ``waits_since``: when the oldest of those that it has refused at least once came into the outbox; ``error``: of that one.
-    """
-
-    waits_since: float
-    error: str
 
 
 class OutboxRows:

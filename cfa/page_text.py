@@ -9,6 +9,7 @@ _WORDS = {"trigger": "PAGE", "update": "UPDATE", "resolve": "RESOLVED", "ticket"
 _LABEL_WIDTH = 13
 
 NEXT_STEPS: tuple[tuple[str, str], ...] = (
+    ("destination", "look at the destination's own state and at its key or token; pages go to the others meanwhile"),
     ("observer_zone", "look at the canaries and the network of that zone first; the store answers everybody else"),
     ("observer", "look at that canary host first; the store answers everybody else"),
     ("partition", "look at the partition's leader and replicas; move the leader if one replica is sick"),
@@ -78,6 +79,8 @@ def next_step(incident: Incident) -> str:
 
 
 def _what(incident: Incident) -> str:
+    if not incident.operations:
+        return incident.summary
     sides = {"client": "seen by clients only", "server": "seen by servers only", "both": "seen by clients and servers"}
     connection = f", only {incident.connection} connections" if incident.connection else ""
     return f"{' and '.join(incident.operations)} fail, {sides[incident.side]}{connection}. {incident.summary}"

@@ -26,9 +26,16 @@ def answered_cells(entry: FeedEntry) -> set[Cell]:
 
 
 def orphans(stored: Iterable[Incident], known: Iterable[Incident], at: float) -> list[IncidentEvent]:
-    """Ends every stored open incident that the judgement does not know: whoever was paged is told that it is over."""
+    """Ends every stored open incident that the judgement does not know: whoever was paged is told that it is over.
+
+    Incidents of the monitoring itself are not the judgement's (:mod:`cfa.pager_path`).
+    """
     names = {incident.id for incident in known}
-    return [_ended(incident, at) for incident in stored if incident.state == "open" and incident.id not in names]
+    return [
+        _ended(incident, at)
+        for incident in stored
+        if incident.state == "open" and incident.id not in names and incident.category != "monitoring"
+    ]
 
 
 def _ended(incident: Incident, at: float) -> IncidentEvent:

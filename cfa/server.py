@@ -6,16 +6,20 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from cfa.api import Api
 from cfa.config import CfaConfig, CollectorTlsConfig
+from cfa.delivery_metrics import DeliveryMetrics
 from cfa.destinations.build import destinations, paces
-from cfa.engine import Engine
+from cfa.dispatch import Dispatch
+from cfa.engine import FED_SECONDS, Engine
 from cfa.feed import CollectorClient
 from cfa.feeds import MergedFeed
+from cfa.heartbeat import Heartbeat
 from cfa.judgement import Judgement
 from cfa.metrics import CfaMetrics
 from cfa.outbox import Outbox
@@ -56,11 +60,22 @@ def _tls(config: CollectorTlsConfig) -> ssl.SSLContext:
 async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: JudgeFactory = Judgement) -> None:
     """Runs until cancelled. ``ready`` is set when the API listens (``GET /ready`` says when it also judges).
 
-    Raises ``OSError`` when the port is taken or the data folder cannot be written.
+    Raises ``OSError`` when the port is taken or the data folder cannot be written, ``RuntimeError`` when a destination needs
+    a package that is not installed.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        store = stack.enter_context(StateStore(config.data_dir / "cfa.sqlite"))
+    with StateStore(config.data_dir / "cfa.sqlite") as store:
         await store.run(store.forget_old, time.time())
+        await judge(config, store, ready, judgement)
+
+
+async def judge(
+    config: CfaConfig,
+    store: StateStore,
+    ready: asyncio.Event | None,
+    judgement: JudgeFactory,
+) -> None:
+    """Judges, delivers and answers until cancelled."""
+    async with contextlib.AsyncExitStack() as stack:
         urls = {*config.feed_urls, *config.ledger_urls}
         tls = _tls(config.collector_tls) if any(url.startswith("https:") for url in urls) else None
         clients = {url: CollectorClient(url, config.collector_token_file, tls) for url in urls}
@@ -75,10 +90,13 @@ async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: 
         engine = await Engine.open(config, store, feed, judgement, Routes.of(config.destinations, config.routes))
         outbox = Outbox(store, places, paces=paces(config))
         engine.on_told(outbox.wake)
+        dispatch, heartbeat = Dispatch(config, store, outbox), _heartbeat(config, engine)
         registry = CollectorRegistry()
         metrics = CfaMetrics(engine, outbox)
         registry.register(metrics)
-        api = Api(engine, store, metrics, registry, Several([clients[url] for url in config.ledger_urls]))
+        registry.register(DeliveryMetrics(outbox, dispatch, heartbeat))
+        ledger = Several([clients[url] for url in config.ledger_urls])
+        api = Api(engine, store, metrics, registry, ledger, delivery=lambda: _delivery(dispatch, heartbeat))
         await stack.enter_async_context(_listening(api.application(), config.host, config.port))
         logger.info("judging on http://%s:%d from entry %d", config.host, config.port, engine.cursor)
         if ready is not None:
@@ -86,3 +104,22 @@ async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(engine.run(), name="cfa-engine")
             tasks.create_task(outbox.run(), name="cfa-outbox")
+            tasks.create_task(dispatch.run(), name="cfa-dispatch")
+            if heartbeat is not None:
+                stack.push_async_callback(heartbeat.close)
+                tasks.create_task(heartbeat.run(), name="cfa-heartbeat")
+
+
+def _heartbeat(config: CfaConfig, engine: Engine) -> Heartbeat | None:
+    if config.heartbeat is None:
+        return None
+
+    def alive() -> bool:
+        age = engine.seconds_since_fed
+        return age is not None and age <= FED_SECONDS
+
+    return Heartbeat(config.heartbeat, alive, {"region": config.region})
+
+
+def _delivery(dispatch: Dispatch, heartbeat: Heartbeat | None) -> dict[str, Any]:
+    return {**dispatch.view, "heartbeat": None if heartbeat is None else heartbeat.view()}

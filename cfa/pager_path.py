@@ -1,0 +1,91 @@
+"""A destination that does not take pages is an incident of its own, told through the others (pure).
+
+It is no part of the judgement, which is a function of the feed alone: what became of a delivery is not in the feed.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from cfa.destinations.config import Destination
+from cfa.incident import Incident, IncidentEvent, TimelineEntry, incident_id
+from cfa.notices import Kind, Notice, alert_labels
+from cfa.routes import Routes
+
+BROKEN, WORKS, REMOVED = "destination_takes_no_pages", "destination_works_again", "destination_removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A destination that has refused a page and has not taken it since.
+
+    ``waits_since``: when the oldest such page came into the outbox; ``error``: what was said of it last.
+    """
+
+    waits_since: float
+    error: str
+
+
+def broken(standings: Mapping[str, Standing], configured: Mapping[str, Destination], now: float) -> dict[str, Standing]:
+    """The destinations that have not taken a page for longer than they may."""
+    return {
+        name: standing
+        for name, standing in standings.items()
+        if name in configured and now - standing.waits_since > configured[name].broken_after_seconds
+    }
+
+
+def evaluate(
+    ill: Mapping[str, Standing],
+    configured: Iterable[str],
+    taken_at: Mapping[str, float],
+    open_now: Iterable[Incident],
+    now: float,
+) -> list[IncidentEvent]:
+    """Opens an incident for each broken destination; closes it when that one has taken something and nothing is overdue."""
+    known = {incident.scope["destination"]: incident for incident in open_now if incident.category == "monitoring"}
+    events = [_opened(name, standing, now) for name, standing in ill.items() if name not in known]
+    names = set(configured)
+    for name, incident in known.items():
+        if name not in names:
+            events.append(_closed(incident, REMOVED, now))
+        elif name not in ill and taken_at.get(name, 0.0) > incident.opened_at:
+            events.append(_closed(incident, WORKS, now))
+    return events
+
+
+def notices(event: IncidentEvent, routes: Routes, region: str) -> list[Notice]:
+    """Everybody who is told of pages, except the destination itself."""
+    incident = event.incident
+    kind: Kind = "trigger" if incident.state == "open" else "resolve"
+    labels = alert_labels(incident, region)
+    return [
+        Notice(incident=incident, notify=kind, n=1, destination=name, at=event.at, reason=event.reason, labels=labels)
+        for name in routes.to(incident, "page")
+        if name != incident.scope["destination"]
+    ]
+
+
+def _opened(name: str, standing: Standing, now: float) -> IncidentEvent:
+    scope = {"destination": name}
+    waited = now - standing.waits_since
+    incident = Incident(
+        id=f"{incident_id(now, scope)}-pager",
+        severity="page",
+        scope=scope,
+        category="monitoring",
+        operations=(),
+        side="server",
+        opened_at=now,
+        first_failure_at=standing.waits_since,
+        paged_at=now,
+        reason=BROKEN,
+        summary=f"pages do not get through to {name}: one has waited for {waited:.0f} s ({standing.error[:200]})",
+        timeline=(TimelineEntry(at=now, event="opened", severity="page", reason=BROKEN),),
+    )
+    return IncidentEvent(incident=incident, event="paged", at=now, reason=BROKEN, notify="trigger")
+
+
+def _closed(incident: Incident, reason: str, now: float) -> IncidentEvent:
+    entry = TimelineEntry(at=now, event="closed", severity=incident.severity, reason=reason)
+    over = replace(incident, state="closed", closed_at=now, closed_reason=reason, timeline=(*incident.timeline, entry))
+    return IncidentEvent(incident=over, event="closed", at=now, reason=reason, notify="resolve")
