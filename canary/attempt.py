@@ -4,8 +4,9 @@ import asyncio
 import random
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
+
+import msgspec
 
 from canary.classify import errno_reason, timeout_reason, verify_reason
 from canary.config import EndpointConfig
@@ -18,8 +19,7 @@ from canary.trace import AttemptFailed, Trace
 from collector.observation import Connection, Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(msgspec.Struct, frozen=True):
     """What an attempt is to do. ``turn`` picks the address; ``build`` makes the request for a Host header.
 
     ``call_id``: what the request says its own name is, if it has one.

@@ -6,7 +6,8 @@ unexpected 4xx is the server's fault.
 
 import errno
 import zlib
-from dataclasses import dataclass
+
+import msgspec
 
 from canary.probes import answers
 from collector.observation import Outcome, Phase
@@ -104,8 +105,7 @@ _KNOWN_FAULTS = frozenset({500, 502, 503, 504})
 _BY_RCODE = {2: "dns_servfail", 3: "dns_nxdomain", 5: "dns_refused"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What came of an attempt. ``phase`` is None when nothing failed."""
 
     outcome: Outcome

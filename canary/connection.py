@@ -5,10 +5,10 @@ import errno
 import os
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import cast
 
 import httptools
+import msgspec
 
 from canary.resolver import is_address
 
@@ -25,8 +25,7 @@ class MalformedHttp(Exception):
     """What came is not HTTP, or too much of it."""
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """Status, headers with lower-case names, body."""
 
     status: int

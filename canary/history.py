@@ -17,6 +17,8 @@ Soundness first: only what cannot be right is called wrong. Times are monotonic 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from canary.probes.items import ItemKey, Stored
 
 SETTLE_SECONDS = 60.0
@@ -26,8 +28,7 @@ EVENTUAL_AGE_SECONDS = 60.0
 _FACTS_PER_BOUND = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """A write that has taken effect; known ``since``. ``settled``: nothing of an earlier boot can turn up after it."""
 
     version: int
@@ -49,8 +50,7 @@ class _Item:
     facts: list[Fact] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(msgspec.Struct, frozen=True):
     """What was known when a read began."""
 
     at: float
@@ -90,7 +90,7 @@ class History:
         ``brief``: items that are deleted now and then; only those may be missing once they were written.
         """
         self._next += 1
-        items = [self._items.setdefault(key, _Item(brief=brief)) for key in keys]
+        items = [self._items.get(key) or self._items.setdefault(key, _Item(brief=brief)) for key in keys]
         floors = [self._begin(item, at, deletes=deletes) for item in items]
         return Stored(self._next, self._boot, min(floors), written_ms, self._settled(at))
 

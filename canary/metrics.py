@@ -1,13 +1,59 @@
 """What a canary process says about itself to Prometheus (shell)."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Iterator
 
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from canary.figures import Delays, Figures
 from canary.plan import Cell
-from collector.observation import Outcome
+from collector.observation import Level
 from collector.series import LATENCY_BOUNDS_MS
 
 _CELL = ("endpoint", "operation", "connection")
 _SECONDS = tuple(bound / 1000 for bound in LATENCY_BOUNDS_MS)
+_LATENESS_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+
+
+class _Probes(Collector):
+    """Shows what is counted with every probe."""
+
+    def __init__(self) -> None:
+        self.attempts: dict[Cell, Figures] = {}
+        self.calls: dict[Cell, Figures] = {}
+        self.lateness = Delays(_LATENESS_SECONDS)
+
+    def collect(self) -> Iterator[Metric]:
+        """As prometheus_client asks for it."""
+        attempts = CounterMetricFamily("canary_probe_attempts", "Attempts by outcome", labels=(*_CELL, "outcome"))
+        duration = HistogramMetricFamily(
+            "canary_probe_duration_seconds", "Good attempts, from the intended start to the last byte", labels=_CELL
+        )
+        for cell, figures in list(self.attempts.items()):
+            labels = (cell.endpoint, cell.operation, cell.connection)
+            for outcome, count in list(figures.outcomes.items()):
+                attempts.add_metric((*labels, outcome), count)
+            _add(duration, labels, figures.good)
+        calls = CounterMetricFamily(
+            "canary_sdk_calls",
+            "Calls of the stream that retries as an SDK does, by outcome of the whole call",
+            labels=("endpoint", "operation", "outcome"),
+        )
+        for cell, figures in list(self.calls.items()):
+            for outcome, count in list(figures.outcomes.items()):
+                calls.add_metric((cell.endpoint, cell.operation, outcome), count)
+        lateness = HistogramMetricFamily(
+            "canary_probe_lateness_seconds", "From the intended to the real start", labels=()
+        )
+        _add(lateness, (), self.lateness)
+        yield from (attempts, duration, calls, lateness)
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, ...], delays: Delays) -> None:
+    bounds = [*map(str, delays.bounds), "+Inf"]
+    family.add_metric(labels, list(zip(bounds, delays.cumulative(), strict=True)), delays.seconds)
 
 
 class Metrics:
@@ -15,28 +61,10 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._attempts = Counter("canary_probe_attempts", "Attempts by outcome", (*_CELL, "outcome"), registry=registry)
-        self._duration = Histogram(
-            "canary_probe_duration_seconds",
-            "Good attempts, from the intended start to the last byte",
-            _CELL,
-            registry=registry,
-            buckets=_SECONDS,
-        )
-        self._lateness = Histogram(
-            "canary_probe_lateness_seconds",
-            "From the intended to the real start",
-            registry=registry,
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0),
-        )
+        self._probes = _Probes()
+        registry.register(self._probes)
         self._unobserved = Counter(
             "canary_unobserved_probes", "Intended probes that say nothing", ("reason",), registry=registry
-        )
-        self._calls = Counter(
-            "canary_sdk_calls",
-            "Calls of the stream that retries as an SDK does, by outcome of the whole call",
-            ("endpoint", "operation", "outcome"),
-            registry=registry,
         )
         self.partitions = Gauge("canary_partitions_covered", "Partitions that have a key", registry=registry)
         self.quarantined = Gauge(
@@ -49,29 +77,18 @@ class Metrics:
         self.recused = Gauge("canary_recused", "1 while the host does not believe itself", ("host",), registry=registry)
         self.loop_lag = Gauge("canary_loop_lag_seconds", "Longest stall of the last second", registry=registry)
         self.refused = Counter("canary_admin_refused", "Refused admin requests", ("reason",), registry=registry)
-        self._good = {}  # type: dict[tuple[Cell, Outcome], Counter]
-        self._timed = {}  # type: dict[Cell, Histogram]
 
-    def attempt(self, cell: Cell, outcome: Outcome, total_seconds: float) -> None:
-        """One attempt came back."""
-        counter = self._good.get((cell, outcome))
-        if counter is None:
-            counter = self._attempts.labels(cell.endpoint, cell.operation, cell.connection, outcome)
-            self._good[cell, outcome] = counter
-        counter.inc()
-        if outcome is Outcome.SUCCESS:
-            timed = self._timed.get(cell)
-            if timed is None:
-                timed = self._timed[cell] = self._duration.labels(cell.endpoint, cell.operation, cell.connection)
-            timed.observe(total_seconds)
-
-    def call(self, cell: Cell, outcome: Outcome) -> None:
-        """One call of the SDK-like stream ended."""
-        self._calls.labels(cell.endpoint, cell.operation, outcome).inc()
+    def figures(self, cell: Cell, level: Level = Level.ATTEMPT) -> Figures:
+        """Where the attempts of a cell are counted, or the calls of the stream that retries as an SDK does."""
+        kept = self._probes.calls if level is Level.CALL else self._probes.attempts
+        found = kept.get(cell)
+        if found is None:
+            found = kept[cell] = Figures(_SECONDS)
+        return found
 
     def started(self, lateness_seconds: float) -> None:
         """One attempt began."""
-        self._lateness.observe(lateness_seconds)
+        self._probes.lateness.note(lateness_seconds)
 
     def unobserved(self, reason: str, count: int) -> None:
         """Intended probes that say nothing about the target."""

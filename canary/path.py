@@ -1,6 +1,6 @@
 """Which router, which node, which zones an attempt went through, as far as is known (pure)."""
 
-from dataclasses import dataclass
+import msgspec
 
 from canary.config import CanaryConfig
 from canary.faults import Component
@@ -11,8 +11,8 @@ KNOWN_MAX = 10_000
 VERSION_TEXT_MAX = 64
 """Characters of a software version that are kept: it becomes a dimension of every count."""
 
-@dataclass(frozen=True, slots=True)
-class Path:
+
+class Path(msgspec.Struct, frozen=True):
     """The way of one attempt; None where nobody said."""
 
     router: str | None = None

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from canary.config import CanaryConfig
 from collector.observation import Connection, OperationClass
 
@@ -27,8 +29,7 @@ class Host:
     rank: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """One question that is asked again and again; ``index`` is its place among a host's cells. ``endpoint`` of a check: its name."""
 
     index: int
@@ -37,8 +38,7 @@ class Cell:
     connection: Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """A partition key, and the partition that it is known to lie in (None: the target does not say)."""
 
     pk: str

@@ -10,6 +10,8 @@ and never more often than a small one. Extra probes are observations like any ot
 
 from dataclasses import dataclass
 
+import msgspec
+
 from canary.plan import Cell, Key
 
 GAP_SECONDS = 0.5
@@ -18,8 +20,7 @@ CALM_ANSWERS = 3
 MAX_PLACES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """What is asked again."""
 
     cell: Cell

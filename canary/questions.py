@@ -1,7 +1,8 @@
 """What a cell asks at a tick, and what must be true of the answer: operations, items and history brought together (pure)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from canary.history import Before, History, Wrong
 from canary.plan import SINGLE, Cell, Host, Key, Subject, is_second_turn, item_prefix, key_index, peer, subject
@@ -13,8 +14,7 @@ from collector.observation import OperationClass
 BATCH_KEYS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """One question under way. ``check`` reads the body of a good answer; ``ended`` is told how it went, whatever came.
 
     ``check`` raises :class:`~canary.probes.items.BadItem` or says what is wrong; its second argument is when the answer came.
@@ -28,8 +28,7 @@ class Asked:
     one_partition: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True):
     """When and where: the tick's number, the keys there are, monotonic ``at`` and the wall clock. ``key``: this one, not the tick's."""
 
     number: int

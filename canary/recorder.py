@@ -1,29 +1,34 @@
 """Tells tally, metrics, reporter and self-check what came of a probe (shell)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from time import monotonic
+
+import msgspec
 
 from canary.classify import TIMEOUT_REASONS, Verdict
 from canary.clock import Clock
+from canary.figures import Figures
 from canary.metrics import Metrics
 from canary.path import KNOWN_MAX, Map, Path
 from canary.plan import Cell, Host
 from canary.selfcheck import LagTicker, SelfCheckRunner
-from canary.tally import Tally
+from canary.tally import Account, Tally, bucket_of
 from canary.trace import Trace
 from collector.observation import Level, Observation, OperationClass, Outcome, Vantage
 from collector.series import Series
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One probe that came back. ``intended``, ``started``: monotonic; ``table``: the store's, or a check's service."""
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One probe that came back. ``intended``, ``started``: monotonic; ``at``: the intended start in UTC.
+
+    ``table``: the store's, or a check's service.
+    """
 
     cell: Cell
     table: str
     intended: float
     started: float
+    at: float
     trace: Trace
     verdict: Verdict
     partition: str | None = None
@@ -63,7 +68,7 @@ class Recorder:
         self._metrics = metrics
         self._selfcheck = selfcheck
         self._hurry = hurry
-        self._known: dict[tuple[Cell, str, Level, Path], Series] = {}
+        self._known: dict[tuple[Cell, str, Level, Path], tuple[Account, Figures]] = {}
 
     def record(self, seen: Seen) -> bool:
         """Count it; False when it says nothing, for the host itself was too slow."""
@@ -73,32 +78,33 @@ class Recorder:
                 self.unobserved(seen.cell, seen.intended, "host_lag")
             return False
         path = self.path(seen)
+        account, figures = self._books(seen, path)
         total_ms = (trace.ended - seen.intended) * 1000
-        self._count(seen, total_ms)
-        at = self._clock.wall(seen.intended)
-        series = self._series(seen, path)
         if verdict.outcome is Outcome.SUCCESS:
-            self._tally.success(series, at, total_ms)
+            bucket = bucket_of(total_ms)
+            figures.success(bucket, total_ms / 1000)
+            account.success(seen.at, bucket)
+            if self._tally.is_full:
+                self._hurry()
             return True
-        self._tally.failure(series, self._observation(seen, path, at))
+        figures.failure(verdict.outcome)
+        account.failure(self._observation(seen, path))
         self._hurry()
-        if (
-            verdict.outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT)
-            and seen.cell.operation is not OperationClass.CHECK
-        ):
-            self._selfcheck.doubt()
+        self._doubt(seen)
         return True
 
-    def _count(self, seen: Seen, total_ms: float) -> None:
-        if seen.level is Level.CALL:
-            self._metrics.call(seen.cell, seen.verdict.outcome)
-        else:
-            self._metrics.attempt(seen.cell, seen.verdict.outcome, total_ms / 1000)
+    def _doubt(self, seen: Seen) -> None:
+        """A store that cannot be reached may be our own fault."""
+        lost = seen.verdict.outcome in (Outcome.UNREACHABLE, Outcome.TIMEOUT)
+        if lost and seen.cell.operation is not OperationClass.CHECK:
+            self._selfcheck.doubt()
 
     def path(self, seen: Seen) -> Path:
         """The way of the attempt; of an answer about several partitions, node and partition are not said."""
         path = self._paths.path(seen.trace.address, seen.trace.headers, seen.partition)
-        return path if seen.one_partition else replace(path, node=None, node_zone=None, partition=None)
+        if seen.one_partition:
+            return path
+        return msgspec.structs.replace(path, node=None, node_zone=None, partition=None)
 
     def unobserved(self, cell: Cell, intended: float, reason: str, count: int = 1) -> None:
         """``count`` intended probes, the first at monotonic ``intended``, that say nothing about the target."""
@@ -111,14 +117,15 @@ class Recorder:
         self._metrics.started(max(0.0, now - intended))
         return now
 
-    def _series(self, seen: Seen, path: Path) -> Series:
-        """Made once for all probes that it names: making it costs more than counting with it."""
+    def _books(self, seen: Seen, path: Path) -> tuple[Account, Figures]:
+        """Where it is counted; looked up once for all probes of a kind."""
         key = (seen.cell, seen.table, seen.level, path)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            known = self._known[key] = self._new_series(seen, path)
+            account = self._tally.account(self._new_series(seen, path))
+            known = self._known[key] = (account, self._metrics.figures(seen.cell, seen.level))
         return known
 
     def _new_series(self, seen: Seen, path: Path) -> Series:
@@ -136,14 +143,14 @@ class Recorder:
             node=path.node,
             node_zone=path.node_zone,
             level=seen.level,
+            software_version=path.software_version,
         )
 
-    def _observation(self, seen: Seen, path: Path, at: float) -> Observation:
+    def _observation(self, seen: Seen, path: Path) -> Observation:
         trace, verdict = seen.trace, seen.verdict
         return Observation(
-            at=at,
+            at=seen.at,
             endpoint=seen.cell.endpoint,
-            software_version=path.software_version,
             connection=seen.cell.connection,
             operation=seen.cell.operation,
             table=seen.table,
@@ -165,5 +172,5 @@ class Recorder:
             tls_ms=_optional(trace.tls_ms),
             http_ms=_optional(trace.http_ms),
             total_ms=_round((trace.ended - seen.intended) * 1000),
-        )
             software_version=path.software_version,
+        )

@@ -8,15 +8,15 @@ Times are loop-monotonic seconds.
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from canary.plan import Cell
 
 MISSED_CHUNK_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """One intended probe; ``number`` counts cadences since the epoch, so that keys go on walking after a restart."""
 
     cell: Cell
@@ -24,8 +24,7 @@ class Tick:
     intended: float
 
 
-@dataclass(frozen=True, slots=True)
-class Missed:
+class Missed(msgspec.Struct, frozen=True):
     """``count`` intended probes of a cell, the first at ``intended``, that were not started in time."""
 
     cell: Cell
@@ -33,8 +32,7 @@ class Missed:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What is to be done now."""
 
     ticks: tuple[Tick, ...]

@@ -141,6 +141,7 @@ class SdkStream:
                 table=self._parts.config.table,
                 intended=began,
                 started=began,
+                at=self._parts.clock.wall(began),
                 trace=trace,
                 verdict=verdict,
                 partition=asked.key.partition,

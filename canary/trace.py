@@ -1,6 +1,6 @@
 """What one attempt learned on its way, filled in step by step (pure)."""
 
-from dataclasses import dataclass, field
+import msgspec
 
 from canary.classify import Verdict, failed
 from collector.observation import Phase
@@ -18,15 +18,14 @@ class AttemptFailed(Exception):
 _SENT = frozenset({Phase.SEND, Phase.WAIT, Phase.HTTP})
 
 
-@dataclass(slots=True)
-class Trace:
+class Trace(msgspec.Struct):
     """Times in milliseconds. ``phase`` is the step under way; ``verdict`` is set when one failed."""
 
     phase: Phase = Phase.DNS
     call_id: str = ""
     address: str | None = None
     status: int | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     dns_ms: float | None = None
     tcp_ms: float | None = None

@@ -123,18 +123,24 @@ class Worker:
         started = parts.recorder.started(tick.intended)
         deadline = tick.intended + (check.deadline_seconds or parts.config.deadline_seconds)
         trace, verdict = await parts.checks.run(check, tick.number, deadline)
-        service = check.service or check.name
         seen = Seen(
-            cell=tick.cell, table=service, intended=tick.intended, started=started, trace=trace, verdict=verdict
+            cell=tick.cell,
+            table=check.service or check.name,
+            intended=tick.intended,
+            started=started,
+            at=parts.clock.wall(tick.intended),
+            trace=trace,
+            verdict=verdict,
         )
         parts.recorder.record(seen)
 
     async def _ask(self, tick: Tick, book: KeyBook, place: Place | None) -> None:
         parts = self._parts
         started = parts.recorder.started(tick.intended)
-        turn = Turn(tick.number, book.keys, started, int(parts.clock.wall() * 1000), place.key if place else None)
+        wall = parts.clock.wall(started)
+        turn = Turn(tick.number, book.keys, started, int(wall * 1000), place.key if place else None)
         asked = parts.questions.ask(tick.cell, turn)
-        trace = await parts.asker.attempt(self._errand(tick, asked, len(book.keys)))
+        trace = await parts.asker.attempt(self._errand(tick, asked, len(book.keys), wall))
         verdict = verdict_of(asked, trace)
         asked.ended(verdict is SUCCESS, trace.ended)
         seen = Seen(
@@ -142,6 +148,7 @@ class Worker:
             table=parts.config.table,
             intended=tick.intended,
             started=started,
+            at=wall - (started - tick.intended),
             trace=trace,
             verdict=verdict,
             partition=asked.key.partition,
@@ -152,13 +159,13 @@ class Worker:
             book.heard(asked.key.pk, trace.headers.get("x-partition"))
         self._quarantine(tick, asked.key, verdict, believed=believed)
 
-    def _errand(self, tick: Tick, asked: Asked, keys: int) -> Errand:
+    def _errand(self, tick: Tick, asked: Asked, keys: int, wall: float) -> Errand:
         parts, cell, call_id = self._parts, tick.cell, new_call_id()
         return Errand(
             self._endpoints[cell.endpoint],
             cell.connection,
             address_index(tick.number, cell.index, parts.host.rank, keys),
-            lambda host: dynamodb.request(asked.question, host, parts.signer, parts.clock.wall(), call_id=call_id),
+            lambda host: dynamodb.request(asked.question, host, parts.signer, wall, call_id=call_id),
             tick.intended + parts.config.deadline_seconds,
             call_id,
         )
@@ -166,7 +173,10 @@ class Worker:
     def _quarantine(self, tick: Tick, key: Key, verdict: Verdict, *, believed: bool) -> None:
         if tick.cell.operation not in KEYED:
             return
-        place, pool = Place(tick.cell, key), self._parts.quarantine
+        pool = self._parts.quarantine
+        if verdict is SUCCESS and not len(pool):  # almost always
+            return
+        place = Place(tick.cell, key)
         if not believed:
             pool.gave_up(place)
             return

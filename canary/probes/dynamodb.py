@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,8 +13,7 @@ from canary.signature import CONTENT_TYPE, Signer
 _PREFIX = "DynamoDB_20120810."
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """A request before it is signed."""
 
     target: str

@@ -6,16 +6,16 @@ its writer's wall clock, a payload, and a checksum over all of it.
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 PAYLOAD = "five nines is five minutes and fifteen seconds a year; this item is here to be found again"
 ItemKey = tuple[str, str]
 """Partition key and sort key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """What a write puts into an item beside its key, and a read finds there.
 
     ``floor``: no lower version of the same ``boot`` can turn up any more; ``settled``: none of an earlier boot either.

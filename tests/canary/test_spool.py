@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from canary.backlog import MAX_BATCH_COST, MemoryStore, cost
 from canary.plan import Cell
 from canary.spool import Spool
-from canary.tally import Content, Tally
+from canary.tally import FULL, Content, Tally
 from collector.observation import Connection, Observation, OperationClass, Outcome, Vantage
 from collector.series import LATENCY_BOUNDS_MS, Health, Series
 from collector.wire import MAX_BODY_BYTES, MAX_READINGS_PER_BATCH, Batch, encode
@@ -60,6 +60,22 @@ def taken(queue: Spool, now: float = 0.0, lane: int = 0) -> Batch:
     bound = queue.next(now, lane)
     assert bound is not None
     return bound.batch
+
+
+def test_what_is_counted_in_an_account_is_told_once() -> None:
+    """An account outlives flushes: each tells what came since the one before, and many open seconds are told early."""
+    tally = Tally()
+    account = tally.account(series())
+    account.success(7.2, 0)
+    account.success(7.9, 1)
+    assert [(r.at, r.counts) for r in tally.flush().readings] == [(7, {Outcome.SUCCESS: 2})]
+    account.success(7.95, 1)
+    assert [(r.at, r.counts, r.latency[1]) for r in tally.flush().readings] == [(7, {Outcome.SUCCESS: 1}, 1)]
+    assert tally.flush() == Content()
+    for at in range(FULL):
+        assert not tally.is_full
+        account.success(at, 0)
+    assert tally.is_full
 
 
 def test_readings_add_up_and_keep_failures_whole() -> None:

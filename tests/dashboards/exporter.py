@@ -13,7 +13,7 @@ from cfa import metrics as cfa_metrics
 from cluster.api.metrics import RouterMetrics
 from cluster.metrics import GroupView, NodeMetrics
 from collector.metrics import Metrics as CollectorMetrics
-from collector.observation import Connection, OperationClass, Outcome
+from collector.observation import Connection, OperationClass
 from dashboards.prometheus import ScrapeTarget
 from tests.dashboards import samples
 
@@ -57,7 +57,7 @@ def canary() -> Page:
     cell = Cell(index=0, endpoint="standard", operation=OperationClass.WRITE, connection=Connection.FRESH)
 
     def page() -> bytes:
-        metrics.attempt(cell, Outcome.SUCCESS, 0.01)
+        metrics.figures(cell).success(4, 0.01)
         metrics.started(0.001)
         metrics.queue.labels("az1-canary-1").set(0)
         return generate_latest(metrics.registry)
