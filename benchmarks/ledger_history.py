@@ -10,8 +10,9 @@ from pathlib import Path
 
 import duckdb
 
+from benchmarks import ledger_asked
 from benchmarks.figures import Result
-from benchmarks.ledger_week import DAY_SECONDS, START, TABLES, Week
+from benchmarks.ledger_week import DAY_SECONDS, LEDGER, START, TABLES, Week
 from cfa.config import CfaConfig
 from cfa.report.compute import week_report
 from cfa.report.period import Period
@@ -70,6 +71,10 @@ def measure(root: Path) -> dict[str, float]:
     warm = [timed(lambda t=table: ask(history, t)) for table in ASKED]
     print("  the region's report", file=sys.stderr)
     whole = timed(lambda: report(root))
+    print("  a running collector, over HTTP", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="fivenines-asked-") as folder:
+        config = ledger_asked.settings(Path(folder), root, LEDGER)
+        over_http = asyncio.run(ledger_asked.measure(config, ASKED, END - 30 * DAY_SECONDS, END, START))
     print("  DuckDB", file=sys.stderr)
     theirs = [timed(lambda t=table: with_duckdb(root, t)) for table in ASKED[:3]]
     their_week = timed(lambda: with_duckdb(root, None))
@@ -78,6 +83,7 @@ def measure(root: Path) -> dict[str, float]:
         "table_30_days_ms_max": max(wall for wall, _ in warm) * 1e3,
         "table_30_days_cpu_ms": statistics.median(cpu for _, cpu in warm) * 1e3,
         "table_30_days_cold_ms_max": max(wall for wall, _ in cold) * 1e3,
+        **over_http,
         "region_report_s": whole[0],
         "region_report_cpu_s": whole[1],
         "duckdb_table_30_days_ms": statistics.median(wall for wall, _ in theirs) * 1e3,

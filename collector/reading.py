@@ -211,7 +211,8 @@ class Reader:
             self._history.totals, kind, first, end, ledgers=[ledger], version=asked, where=where, leave=leave
         )
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._history_threads, lambda: merged([here, read()]))
+        there = await loop.run_in_executor(self._history_threads, read)
+        return await asyncio.to_thread(merged, [here, there]) if here.key.size else there
 
     async def exclusions(self) -> list[Exclusion]:
         """What was taken out of the figures, by whom and why, oldest first; undoings are statements of their own."""

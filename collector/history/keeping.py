@@ -98,7 +98,7 @@ class Keeper:
         if manifest is not None:
             await self._record(manifest)
             self._metrics.history_files.labels("hour" if manifest.seconds == HOUR_SECONDS else "day").inc()
-            await asyncio.to_thread(self._history.warm, at)
+            await asyncio.to_thread(self._history.warm)
             return True
         return await self._remove(at) or await self._forget(at)
 
@@ -116,7 +116,7 @@ class Keeper:
         for manifest in sorted(mine, key=lambda one: one.serial):
             await self._record(manifest)
         self._adopted = True
-        read = await asyncio.to_thread(self._history.warm, self._clock())
+        read = await asyncio.to_thread(self._history.warm)
         logger.info("the history has %d manifests; %d files are looked up", len(self._history.known.manifests), read)
 
     async def _record(self, manifest: Manifest) -> None:

@@ -61,6 +61,11 @@ class Known:
         days = self._versions.get(ledger, {})
         return sorted(s for day in days if first - DAY_SECONDS < day < end for s in days[day] if first <= s < end)
 
+    @property
+    def end(self) -> int:
+        """Where the newest hour of all ends; 0: there is none."""
+        return max((m.start + m.seconds for m in self.manifests.values()), default=0)
+
     def hours(self, ledger: str, wanted: Wanted) -> list[Reading]:
         """The hours' files that hold ``wanted``."""
         found: dict[int, Reading] = {}
@@ -78,7 +83,10 @@ class Known:
             if not first - DAY_SECONDS < day < end:
                 continue
             wanted = self._wanted(ledger, day, asked)
-            cut = {s: v for s, v in wanted.items() if first <= s < end and s not in leave}
+            if first <= day and day + DAY_SECONDS <= end and leave.isdisjoint(wanted):
+                cut = wanted
+            else:
+                cut = {s: v for s, v in wanted.items() if first <= s < end and s not in leave}
             fitting = next((m for m, held in reversed(self._days.get((ledger, day), ())) if held == wanted), None)
             if fitting is None:
                 found += self.hours(ledger, cut)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 import numpy as np
 import pyarrow as pa
@@ -66,16 +67,19 @@ class History:
             self._unknown = (time.monotonic(), str(error))
             raise
 
-    def warm(self, at: float, days: int = WARM_DAYS) -> int:
-        """Read the footers of the files that answer questions about the last ``days``, the newest first; how many were new.
+    def warm(self, days: int = WARM_DAYS) -> int:
+        """Read the footers of the files that answer questions about the last ``days`` there are, the newest first; how many were new.
 
         Ends when there is no more room for them. A file that cannot be read is passed over. Raises as :meth:`refresh`.
         """
         self.know()
+        if self.known.manifests:
+            import_module("pandas")  # pyarrow does so with the first column that becomes numpy's: half a second
+        end = self.known.end
         readings = [
             one
             for ledger in self.known.ledgers()
-            for one in self.known.rollups(ledger, interval_of(at - days * DAY_SECONDS), at, None, frozenset())
+            for one in self.known.rollups(ledger, end - days * DAY_SECONDS, end, None, frozenset())
         ]
         new = 0
         for one in sorted(readings, key=lambda one: -one.manifest.start):
