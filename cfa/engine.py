@@ -11,13 +11,15 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
+from cfa.acting import Actions, Answer
 from cfa.config import CfaConfig
 from cfa.incident import IncidentEvent
 from cfa.notices import Notices
+from cfa.operators import Action, Refusal, annotated
 from cfa.ports import Feed, FeedGap, FeedUnavailable, Journaled, Judge, JudgeFactory
 from cfa.recovery import Cell, answered_cells, orphans
 from cfa.routes import Routes
@@ -66,6 +68,7 @@ class Engine:
         self.step_seconds = 0.0
         self._store = store
         self._feed = feed
+        self._actions = Actions(judge)
         self._journaled = feed if isinstance(feed, Journaled) else None
         self._notices = notices
         self._clock = clock
@@ -96,6 +99,7 @@ class Engine:
         engine._committed = await store.run(store.committed_cursor)
         if engine._journaled is not None:
             engine._journaled.resume(engine.cursor, engine._received_at)
+        engine._actions.follow(await store.run(store.actions_after, engine._actions.applied))
         return engine
 
     @classmethod
@@ -131,6 +135,10 @@ class Engine:
         at, mono = self._anchor
         return at + self._monotonic() - mono
 
+    async def act(self, action: Action) -> Answer:
+        """Does what an operator asks, or says why not; what is done is durable when this answers."""
+        return await self._actions.ask(action)
+
     @property
     def seconds_since_fed(self) -> float | None:
         """How long nothing has arrived; None before the first entry of this life."""
@@ -140,6 +148,7 @@ class Engine:
         """Runs until cancelled; the last snapshot is saved on the way out."""
         failures = 0
         try:
+            await self._commit_replayed()
             while True:
                 try:
                     entries = await self._read()
@@ -165,17 +174,59 @@ class Engine:
             self._feed.read(self.cursor, limit=BATCH_ENTRIES, wait_seconds=WAIT_SECONDS),
         )
         try:
-            while not (await asyncio.wait({reading}, timeout=TICK_SECONDS))[0]:
+            while not await self._waited(reading, TICK_SECONDS):
                 await self._tick()
             return reading.result()
         finally:
             reading.cancel()
 
+    async def _waited(self, reading: asyncio.Future[list[FeedEntry]] | None, seconds: float) -> bool:
+        """Waits for the entries, or so long; meanwhile operators' actions are carried out. Whether the entries are there."""
+        asked = asyncio.ensure_future(self._actions.asked.wait())
+        try:
+            waited: set[asyncio.Future[Any]] = {asked} if reading is None else {asked, reading}
+            await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+        if self._actions.asked.is_set():
+            await self._carry_out()
+        return reading is not None and reading.done()
+
     async def _rest(self, seconds: float) -> None:
         end = self._monotonic() + seconds
         while (left := end - self._monotonic()) > 0:
-            await asyncio.sleep(min(TICK_SECONDS, left))
+            await self._waited(None, min(TICK_SECONDS, left))
             await self._tick()
+
+    async def _commit_replayed(self) -> None:
+        """Actions of an earlier life that came after the last entry of the snapshot: no entry need follow for them to hold."""
+        events = self._actions.replay(self.cursor + 1)
+        if events:
+            self._uncommitted = True
+            await self._commit(events, snapshot=False)
+            self._uncommitted = False
+
+    async def _carry_out(self) -> None:
+        """Takes what operators ask, each in a commit of its own with what follows from it."""
+        for action, answer in self._actions.take_asked():
+            found = await self._do(action)
+            if not answer.done():
+                answer.set_result(found)
+
+    async def _do(self, action: Action) -> Answer:
+        at = max(self.now(), self._received_at)
+        if self.cursor < self._committed:  # its place would be in the past
+            return Refusal("catching_up", "the judgement has just started and is catching up; try again in a moment")
+        refusal, old = self._actions.refusal(action, at), None
+        if refusal is not None and refusal.reason == "unknown_incident" and action.kind == "note":
+            old = await self._store.run(self._store.incident, action.subject)
+        if refusal is not None and old is None:
+            return refusal
+        self._uncommitted = True
+        recorded, events = self._actions.do(action, after=self.cursor, at=at)
+        await self._commit(events if old is None else [annotated(old, recorded)], snapshot=self._snapshot_due())
+        self._uncommitted = False
+        return recorded
 
     async def _tick(self) -> None:
         """What follows from silence is not in the feed, so it is saved together with a snapshot: no replay can differ."""
@@ -200,6 +251,7 @@ class Engine:
         turn = self._monotonic()
         for entry in entries:
             before = self._monotonic()
+            events += self._actions.replay(entry.cursor)
             events += self.judge.step(entry)
             self.step_seconds += self._monotonic() - before
             self._note_entry(entry)
@@ -231,6 +283,7 @@ class Engine:
             snapshot=self._take_snapshot() if snapshot else None,
             runs=runs,
             forget_runs_after=forget_after,
+            actions=self._actions.made(),
         )
         while True:
             try:

@@ -5,13 +5,16 @@ transaction as what followed from it, so a replay after kill -9 takes it at the 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from cfa.incident import Incident
+from cfa.incident import Incident, IncidentEvent, TimelineEntry
 from cfa.silence import Mute, problem_of
 
 ActionKind = Literal["acknowledge", "note", "resolve", "mute", "expire"]
+Reason = Literal[
+    "unknown_incident", "unknown_silence", "closed", "not_open", "exists", "too_many", "bad_value", "catching_up"
+]
 
 BY_CHARACTERS_MOST = 100
 TEXT_CHARACTERS_MOST = 2_000
@@ -46,7 +49,7 @@ class Recorded:
 class Refusal:
     """Why an action is not done: ``reason`` is a word for programs, ``detail`` says what to do."""
 
-    reason: Literal["unknown_incident", "unknown_silence", "closed", "not_open", "exists", "too_many", "bad_value"]
+    reason: Reason
     detail: str
 
 
@@ -96,3 +99,13 @@ def _about_incident(action: Action, incident: Incident | None) -> Refusal | None
     if incident.state == "closed":
         return Refusal("not_open", f"{incident.id} is over already ({incident.closed_reason})")
     return None
+
+
+def annotated(incident: Incident, recorded: Recorded) -> IncidentEvent:
+    """A note on an incident of the past, which only the store remembers."""
+    action, at = recorded.action, recorded.at
+    entry = TimelineEntry(
+        at=at, event="noted", severity=incident.severity, reason="note", by=action.by, note=action.text
+    )
+    changed = replace(incident, timeline=(*incident.timeline, entry))
+    return IncidentEvent(incident=changed, event="noted", at=at, reason="note")

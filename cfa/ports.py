@@ -5,6 +5,8 @@ from typing import Protocol, runtime_checkable
 from cfa.config import CfaConfig
 from cfa.incident import Incident, IncidentEvent
 from cfa.merging import Run
+from cfa.operators import Action, Recorded, Refusal
+from cfa.silence import Mute
 from collector.series import FeedEntry
 
 
@@ -45,6 +47,28 @@ class JudgeFactory(Protocol):
 
     def restore(self, config: CfaConfig, data: bytes) -> Judge:
         """The judgement as it was; raises ``ValueError`` when the bytes are damaged or of another version."""
+        ...
+
+
+@runtime_checkable
+class Operated(Protocol):
+    """A judgement that takes operators' actions; :class:`cfa.judgement.Judgement` does."""
+
+    @property
+    def applied_actions(self) -> int:
+        """The number of the last action that was taken."""
+        ...
+
+    def refuses(self, action: Action, at: float) -> Refusal | None:
+        """Why an action cannot be done now, or None."""
+        ...
+
+    def act(self, recorded: Recorded) -> list[IncidentEvent]:
+        """An action in its place between entries."""
+        ...
+
+    def mutes(self) -> list[Mute]:
+        """Silences and maintenance windows, those over lately too."""
         ...
 
 

@@ -15,9 +15,12 @@ from typing import ParamSpec, Self, TypeVar
 
 import msgspec
 
+from cfa.action_rows import SCHEMA as _ACTIONS
+from cfa.action_rows import ActionRows
 from cfa.incident import Incident
 from cfa.merging import Run
 from cfa.notices import Notice, Pending
+from cfa.operators import Recorded
 from cfa.outbox_rows import OutboxRows
 
 __all__ = ["Commit", "Pending", "Snapshot", "StateStore"]
@@ -75,9 +78,10 @@ class Commit:
     snapshot: Snapshot | None = None
     runs: tuple[Run, ...] = ()
     forget_runs_after: int | None = None
+    actions: tuple[Recorded, ...] = ()
 
 
-class StateStore(OutboxRows):
+class StateStore(OutboxRows, ActionRows):
     """The file, behind one thread of its own: a slow disk delays neither the API nor a delivery in flight.
 
     The methods are plain and blocking; call them as ``await store.run(store.apply, …)``.
@@ -93,6 +97,7 @@ class StateStore(OutboxRows):
         if "origin" not in {row[1] for row in self._db.execute("PRAGMA table_info(outbox)")}:
             self._db.execute("ALTER TABLE outbox ADD COLUMN origin TEXT")
         self._db.executescript(_ADDED)
+        self._db.executescript(_ACTIONS)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs one of this store's methods on its thread."""
@@ -121,6 +126,7 @@ class StateStore(OutboxRows):
                 self._keep_incident(changed_at, incident)
             new = sum(self._keep_notice(notice, now) for notice in commit.notices)
             self._keep_runs(commit)
+            self._keep_actions(commit.actions)
             if commit.snapshot is not None:
                 self._keep_snapshot(commit.snapshot)
         return new
@@ -174,6 +180,7 @@ class StateStore(OutboxRows):
         """The collector's ledger is another one, and its cursors start again."""
         self._db.execute("DELETE FROM meta WHERE key = 'cursor'")
         self._db.execute("DELETE FROM snapshots")
+        self._place_actions_first()
 
     def snapshots(self) -> list[Snapshot]:
         """The kept snapshots, newest first: an unreadable one is followed by an older one."""
@@ -211,6 +218,7 @@ class StateStore(OutboxRows):
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("DELETE FROM incidents WHERE closed_at < ?", old)
             self._db.execute("DELETE FROM outbox WHERE created_at < ?", old)
+            self._db.execute("DELETE FROM actions WHERE at < ?", old)
 
 
 def _inflated(data: bytes) -> bytes:
