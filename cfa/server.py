@@ -5,10 +5,9 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Coroutine
 from typing import Any
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from cfa.api import Api
@@ -26,20 +25,10 @@ from cfa.outbox import Outbox
 from cfa.ports import Feed, JudgeFactory
 from cfa.report.compute import Several
 from cfa.routes import Routes
+from cfa.side import SideBySide, listening
 from cfa.state import StateStore
 
 logger = logging.getLogger("cfa")
-
-
-@contextlib.asynccontextmanager
-async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=30.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, backlog=128).start()
-        yield
-    finally:
-        await runner.cleanup()
 
 
 async def _feed(config: CfaConfig, store: StateStore, clients: dict[str, CollectorClient]) -> Feed:
@@ -65,7 +54,16 @@ async def run(config: CfaConfig, ready: asyncio.Event | None = None, judgement: 
     """
     with StateStore(config.data_dir / "cfa.sqlite") as store:
         await store.run(store.forget_old, time.time())
-        await judge(config, store, ready, judgement)
+        if config.pair is None:
+            await judge(config, store, ready, judgement)
+        else:
+            await store.run(store.track)
+            tls = _tls(config.collector_tls) if any(url.startswith("https:") for url in config.feed_urls) else None
+
+            def work(side: SideBySide) -> Coroutine[Any, Any, None]:
+                return judge(config, store, ready, judgement, side)
+
+            await SideBySide(config, store, tls).run(work, ready)
 
 
 async def judge(
@@ -73,8 +71,9 @@ async def judge(
     store: StateStore,
     ready: asyncio.Event | None,
     judgement: JudgeFactory,
+    side: SideBySide | None = None,
 ) -> None:
-    """Judges, delivers and answers until cancelled."""
+    """Judges, delivers and answers until cancelled. ``side``: our part, when there is a second judgement."""
     async with contextlib.AsyncExitStack() as stack:
         urls = {*config.feed_urls, *config.ledger_urls}
         tls = _tls(config.collector_tls) if any(url.startswith("https:") for url in urls) else None
@@ -88,16 +87,19 @@ async def judge(
         for place in places:
             stack.push_async_callback(place.close)
         engine = await Engine.open(config, store, feed, judgement, Routes.of(config.destinations, config.routes))
-        outbox = Outbox(store, places, paces=paces(config))
+        outbox = Outbox(store, places, paces=paces(config), **({} if side is None else {"permit": side.permit}))
         engine.on_told(outbox.wake)
         dispatch, heartbeat = Dispatch(config, store, outbox), _heartbeat(config, engine)
         registry = CollectorRegistry()
         metrics = CfaMetrics(engine, outbox)
         registry.register(metrics)
-        registry.register(DeliveryMetrics(outbox, dispatch, heartbeat))
+        registry.register(DeliveryMetrics(outbox, dispatch, heartbeat, side))
         ledger = Several([clients[url] for url in config.ledger_urls])
-        api = Api(engine, store, metrics, registry, ledger, delivery=lambda: _delivery(dispatch, heartbeat))
-        await stack.enter_async_context(_listening(api.application(), config.host, config.port))
+        api = Api(engine, store, metrics, registry, ledger, delivery=lambda: _delivery(dispatch, heartbeat, side))
+        app = api.application()
+        if side is not None:
+            side.add_routes(app.router)
+        await stack.enter_async_context(listening(app, config.host, config.port))
         logger.info("judging on http://%s:%d from entry %d", config.host, config.port, engine.cursor)
         if ready is not None:
             ready.set()
@@ -121,5 +123,9 @@ def _heartbeat(config: CfaConfig, engine: Engine) -> Heartbeat | None:
     return Heartbeat(config.heartbeat, alive, {"region": config.region})
 
 
-def _delivery(dispatch: Dispatch, heartbeat: Heartbeat | None) -> dict[str, Any]:
-    return {**dispatch.view, "heartbeat": None if heartbeat is None else heartbeat.view()}
+def _delivery(dispatch: Dispatch, heartbeat: Heartbeat | None, side: SideBySide | None) -> dict[str, Any]:
+    return {
+        **dispatch.view,
+        "heartbeat": None if heartbeat is None else heartbeat.view(),
+        "pair": None if side is None else side.view(),
+    }

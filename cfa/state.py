@@ -22,6 +22,7 @@ from cfa.merging import Run
 from cfa.notices import Notice, Pending
 from cfa.operators import Recorded
 from cfa.outbox_rows import OutboxRows
+from cfa.replica_rows import ReplicaRows
 
 __all__ = ["Commit", "Pending", "Snapshot", "StateStore"]
 
@@ -81,7 +82,7 @@ class Commit:
     actions: tuple[Recorded, ...] = ()
 
 
-class StateStore(OutboxRows, ActionRows):
+class StateStore(OutboxRows, ActionRows, ReplicaRows):
     """The file, behind one thread of its own: a slow disk delays neither the API nor a delivery in flight.
 
     The methods are plain and blocking; call them as ``await store.run(store.apply, …)``.

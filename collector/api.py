@@ -16,6 +16,8 @@ from collector.bulk.api import CountersApi
 from collector.customers.door import CustomerDoors
 from collector.history.store import HistoryUnavailable
 from collector.ingest import Duplicate, Refusal, RefusedError
+from collector.lease_api import PATH as LEASE_PATH
+from collector.lease_api import LeaseApi
 from collector.ledger_api import LedgerApi
 from collector.metrics import Metrics
 from collector.metrics_page import page_of
@@ -107,6 +109,7 @@ class Api:
         self._counters.add_routes(application.router, may=self._is_authorized)
         self._customers.add_routes(application.router)
         LedgerApi(self._reader, self._writer, clock=self._clock).add_routes(application.router)
+        LeaseApi().add_routes(application.router)
         application.router.add_get("/ready", self._get_ready)
         application.router.add_get("/metrics", self._get_metrics)
         return application
@@ -140,7 +143,7 @@ class Api:
 
     def _is_authorized(self, request: web.Request) -> bool:
         shown = request.headers.get("Authorization")
-        if request.method in ("GET", "HEAD"):
+        if request.method in ("GET", "HEAD") or request.path == LEASE_PATH:
             return self._tokens.may_read(shown)
         return self._tokens.may_write(shown)
 
