@@ -10,6 +10,7 @@ from benchmarks import (
     collectors_killed,
     judgement_step,
     ledger_history,
+    localization,
     remote_write,
     store_requests,
     wire_decode,
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "canary-cost": canary_cost.run,
     "collectors_killed": collectors_killed.run,
     "ledger_history": ledger_history.run,
+    "localization": localization.run,
     "store": store_requests.run,
     "remote-write": remote_write.run,
 }
