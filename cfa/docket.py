@@ -144,8 +144,8 @@ class Docket:
         events += self._fold(explanations, scene)
         for case in list(self.open):
             events += self._judge(case, scene)
-        if not (self.open or explanations or events):
-            events += self._slow_burn(scene)
+        if not (self.open or events):
+            events += self._slow_burn(scene, beside=bool(explanations))
         self._forget(scene.at)
         return events
 
@@ -221,13 +221,18 @@ class Docket:
         self.open.append(case)
         return self._apply(case, (signal, decision.reason, decision.severity), scene)
 
-    def _slow_burn(self, scene: Scene) -> list[IncidentEvent]:
-        """Evidence that no single minute shows: dated and counted by the detector's own path."""
+    def _slow_burn(self, scene: Scene, *, beside: bool) -> list[IncidentEvent]:
+        """Evidence that no single minute shows: dated and counted by the detector's own path.
+
+        ``beside`` an explanation of the last minute, only what began before that minute.
+        """
         found = scene.slow_burn()
         if found is None:
             return []
         node, side = found
         at, bad, good = scene.change(node, SIDES.index(side))
+        if beside and scene.at - at <= SCAN_WINDOW_SECONDS:
+            return []
         case = Case(node=node, kind=scene.cube.nodes[node][0], connection=None, side=side, scoped_at=scene.at)
         case.recount(scene.cube, scene.rows, scene.failures, since=at)
         tally = case.tally

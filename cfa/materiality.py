@@ -59,8 +59,8 @@ def failing_run(at: NDArray[np.float64], good: NDArray[np.int32], bad: NDArray[n
     first = _first_second(goods, bads, last)
     in_run = at[failing & (second >= first)]
     until = min(last, int(now - SETTLED_SECONDS) - base)
-    # The first second also holds successes from before the failure: it counts only while there is no other.
-    start = first + 1 if until > first else first
+    # The first second may also hold successes from before the failure: then it counts only while there is no other.
+    start = first + 1 if until > first and goods[first] else first
     answered = goods[last + 1 : max(last + 1, int(now - ANSWERED_SECONDS) - base)]
     failures = sum(bads[start : until + 1])
     return Run(

@@ -58,7 +58,7 @@ BLIND_SECONDS = 15.0
 EVALUATION_SECONDS = 0.5
 """Shortest time between two evaluations."""
 
-SETTLED_SECONDS = 1.5
+SETTLED_SECONDS = 1.25
 """Failures come at once, successes in one-second batches: shares are judged on what is at least this old."""
 
 STABLE_PAGE_SECONDS = 1.0
@@ -133,8 +133,9 @@ close, so that flapping pages a few times and is then one long incident."""
 QUIET_MOST_SECONDS = 170.0
 """An incident without failures for so long, and with any success, closes however few the attempts."""
 
-VANISHED_SECONDS = 60.0
-"""An incident whose attempts have vanished (a router taken out of DNS) closes after this, if the region is well."""
+VANISHED_SECONDS = 30.0
+"""An incident whose attempts have vanished (a router taken out of DNS, a version rolled back) closes after this, if the
+region is well: nobody has asked there for the whole time, and people are told within a minute that it is over."""
 
 RETURN_SECONDS = 60.0
 """The same scope failing again within this time after the close is a return: the incident is opened again under its old
