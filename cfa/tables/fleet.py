@@ -57,7 +57,7 @@ class Fleet:
         self.cursor = 0
         self.received_at = 0.0
         self._objective = objective
-        self._false_pages = false_pages_per_year
+        self.false_pages = false_pages_per_year
         self._open: dict[int, list[NDArray[np.int64] | None]] = {}
         self._rollup_of = np.zeros(0, np.int64)
         self.reserve()
@@ -89,6 +89,16 @@ class Fleet:
     def sharers(self) -> int:
         """Rows that share the false pages that are allowed."""
         return self.tables.rows + self.rollups.rows
+
+    def rollup_of(self, rows: Rows) -> Rows:
+        """The roll-up (of a group) that some rows are part of."""
+        return self._rollup_of[rows]
+
+    def rollup_vantage(self, rolled: Rows) -> Rows:
+        """The vantage of some roll-ups."""
+        groups = np.array([vantage for vantage, _ in self.roster.groups], np.int64)
+        of = np.concatenate([np.arange(SERVICE_ROWS) // 2, np.repeat(groups, 2)])
+        return np.asarray(of[rolled], np.int64)
 
     # --- counts -------------------------------------------------------------------------------------------------------------------
 
@@ -128,8 +138,8 @@ class Fleet:
         gathered = [Gathered(at, self._closed(kinds, size)) for at, kinds in sorted(self._open.items())]
         self._open = {}
         sums = [Gathered(one.at, tuple(map(self._rolled_up, one.counts))) for one in gathered]
-        tables = self.tables.tick(now, gathered, self.sharers, self._false_pages)
-        rollups = self.rollups.tick(now, sums, self.sharers, self._false_pages)
+        tables = self.tables.tick(now, gathered, self.sharers, self.false_pages)
+        rollups = self.rollups.tick(now, sums, self.sharers, self.false_pages)
         self.at = now
         return Tick(now, tables, rollups, _total(gathered, GOOD), _total(gathered, BAD))
 

@@ -36,6 +36,7 @@ class Roster:
         self._group_of: dict[tuple[int, str], int] = {}
         self._row_of = np.zeros(1024, np.int64)
         self.series = 0
+        self._vantages = np.zeros(0, np.int64)
 
     @property
     def rows(self) -> int:
@@ -46,6 +47,21 @@ class Roster:
     def row_of_series(self) -> NDArray[np.int64]:
         """The row of each series id; :data:`NO_ROW` for what is not judged here."""
         return self._row_of[: self.series]
+
+    def vantage_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The vantage of some rows."""
+        return self.vantages[rows // 2]
+
+    def group_of(self, subjects: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The groups of some subjects."""
+        return np.array([self.group[s] for s in subjects.tolist()], np.int64)
+
+    @property
+    def vantages(self) -> NDArray[np.int64]:
+        """The vantage of every subject."""
+        if len(self._vantages) < len(self.vantage):
+            self._vantages = np.array(self.vantage, np.int64)
+        return self._vantages
 
     def subject(self, vantage: Vantage, table: str) -> int | None:
         """The number of a table as a vantage sees it; None when it was never heard of."""
