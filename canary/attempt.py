@@ -22,7 +22,7 @@ from collector.observation import Connection, Phase
 class Errand(msgspec.Struct, frozen=True):
     """What an attempt is to do. ``turn`` picks the address; ``build`` makes the request for a Host header.
 
-    ``call_id``: what the request says its own name is, if it has one.
+    ``call_id``: what the request says its own name is, if it has one. ``address``: this one (``IP:port``), if the endpoint still has it.
     """
 
     endpoint: EndpointConfig
@@ -31,6 +31,7 @@ class Errand(msgspec.Struct, frozen=True):
     build: Callable[[str], bytes]
     deadline: float
     call_id: str = ""
+    address: str | None = None
 
 
 class Asker:
@@ -78,8 +79,8 @@ class Asker:
             places = await self.resolve(errand.endpoint, trace)
             if pooled:
                 self._pool.learn(errand.endpoint.name, places)
-        ip, port = places[errand.turn % len(places)]
-        trace.address = f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+        ip, port = places[errand.turn % len(places)] if errand.address is None else _place(places, errand)
+        trace.address = _address(ip, port)
         slot = (errand.endpoint.name, ip, port)
         connection = self._pool.take(slot, monotonic()) if pooled else None
         if connection is None:
@@ -135,6 +136,15 @@ class Asker:
         trace.http_ms = (monotonic() - began) * 1000
         trace.phase = Phase.HTTP
         trace.status, trace.headers, trace.body = response.status, response.headers, response.body
+
+
+def _address(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def _place(places: Places, errand: Errand) -> tuple[str, int]:
+    wanted = next((place for place in places if _address(*place) == errand.address), None)
+    return wanted or places[errand.turn % len(places)]
 
 
 def new_call_id() -> str:

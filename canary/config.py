@@ -73,6 +73,9 @@ class CanaryConfig(Frozen):
     extra_probes_per_second: float = Field(
         1.0, ge=0, description="budget of a host for asking again what has just failed; 0: none"
     )
+    confirm_probes_per_minute: int = Field(
+        60, ge=0, description="budget of a host for looking at once at what has just failed for another zone; 0: none"
+    )
     sdk: SdkConfig = SdkConfig()
     checks: tuple[AnyCheck, ...] = Field((), description="probes of anything else: docs/canary.md")
     access_key_id: str = "fivenines"

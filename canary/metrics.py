@@ -1,6 +1,7 @@
 """What a canary process says about itself to Prometheus (shell)."""
 
-from collections.abc import Iterator
+from collections import Counter as Sum
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -23,6 +24,8 @@ class _Probes(Collector):
     def __init__(self) -> None:
         self.attempts: dict[Cell, Figures] = {}
         self.calls: dict[Cell, Figures] = {}
+        self.confirmations: dict[Cell, Figures] = {}
+        self.asks: Sequence[Mapping[str, int]] = ()
         self.lateness = Delays(_LATENESS_SECONDS)
 
     def collect(self) -> Iterator[Metric]:
@@ -48,7 +51,26 @@ class _Probes(Collector):
             "canary_probe_lateness_seconds", "From the intended to the real start", labels=()
         )
         _add(lateness, (), self.lateness)
-        yield from (attempts, duration, calls, lateness)
+        yield from (attempts, duration, calls, lateness, *self._confirm())
+
+    def _confirm(self) -> Iterator[Metric]:
+        probes = CounterMetricFamily(
+            "canary_confirm_probes",
+            "Attempts made because another zone's had failed, by outcome",
+            labels=(*_CELL, "outcome"),
+        )
+        for cell, figures in list(self.confirmations.items()):
+            for outcome, count in list(figures.outcomes.items()):
+                probes.add_metric((cell.endpoint, cell.operation, cell.connection, outcome), count)
+        asks = CounterMetricFamily(
+            "canary_confirm_asks", "Asks of other zones, by what became of them", labels=("result",)
+        )
+        total = Sum[str]()
+        for counts in self.asks:
+            total.update(counts)
+        for result, count in total.items():
+            asks.add_metric((result,), count)
+        yield from (probes, asks)
 
 
 def _add(family: HistogramMetricFamily, labels: tuple[str, ...], delays: Delays) -> None:
@@ -79,12 +101,17 @@ class Metrics:
         self.refused = Counter("canary_admin_refused", "Refused admin requests", ("reason",), registry=registry)
 
     def figures(self, cell: Cell, level: Level = Level.ATTEMPT) -> Figures:
-        """Where the attempts of a cell are counted, or the calls of the stream that retries as an SDK does."""
-        kept = self._probes.calls if level is Level.CALL else self._probes.attempts
+        """Where the attempts of a cell are counted; the calls of the stream that retries as an SDK does; what was asked for others."""
+        probes = self._probes
+        kept = {Level.ATTEMPT: probes.attempts, Level.CALL: probes.calls, Level.CONFIRM: probes.confirmations}[level]
         found = kept.get(cell)
         if found is None:
             found = kept[cell] = Figures(_SECONDS)
         return found
+
+    def show_asks(self, counts: Sequence[Mapping[str, int]]) -> None:
+        """What became of asks, as each host counts it."""
+        self._probes.asks = counts
 
     def started(self, lateness_seconds: float) -> None:
         """One attempt began."""

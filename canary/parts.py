@@ -1,11 +1,13 @@
 """What a host's probes work with (shell)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from canary.attempt import Asker
 from canary.checks import Checks
 from canary.clock import Clock
 from canary.config import CanaryConfig
+from canary.confirm import Confirmer
 from canary.keys import KeyBook
 from canary.metrics import Metrics
 from canary.plan import Host
@@ -16,6 +18,7 @@ from canary.recorder import Recorder
 from canary.reporter import Reporter
 from canary.selfcheck import SelfCheckRunner
 from canary.signature import Signer
+from canary.transport.asks import AskSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Parts:
     checks: Checks
     recorder: Recorder
     quarantine: Quarantine
+    confirmer: Confirmer
+    asks: Sequence[AskSource]
     reporter: Reporter
     selfcheck: SelfCheckRunner
     metrics: Metrics

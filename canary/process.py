@@ -14,6 +14,7 @@ from canary.attempt import Asker, tls_context
 from canary.checks import Checks
 from canary.clock import Clock
 from canary.config import CanaryConfig
+from canary.confirm import Confirmer
 from canary.faults import Component, Fault
 from canary.history import History
 from canary.keys import KeyBook
@@ -21,7 +22,7 @@ from canary.metrics import Metrics
 from canary.network import Network
 from canary.parts import Parts
 from canary.path import Map
-from canary.plan import Host, hosts
+from canary.plan import Host, cells, hosts
 from canary.pool import Pool
 from canary.quarantine import Quarantine
 from canary.questions import Questions
@@ -32,7 +33,7 @@ from canary.sdk_stream import SdkStream
 from canary.selfcheck import LagTicker, SelfCheckRunner, serve_loopback
 from canary.signature import Signer
 from canary.tally import Tally
-from canary.transport.choice import Way, way_of
+from canary.transport.choice import Way, ask_sources, way_of
 from canary.worker import Worker
 
 logger = logging.getLogger("canary")
@@ -85,6 +86,7 @@ class _Process:
         askers = [outfit.asker for outfit in self._outfits]
         self._keys = KeyBook(config, askers, self._signer, clock) if config.endpoints else None
         self._workers = [self._parts(outfit) for outfit in self._outfits]
+        self._metrics.show_asks([parts.confirmer.counts for parts in self._workers])
 
     @classmethod
     async def start(cls, config: CanaryConfig, zone: str) -> "_Process":
@@ -175,6 +177,8 @@ class _Process:
                 hurry=reporter.hurry,
             ),
             quarantine=Quarantine(config.extra_probes_per_second),
+            confirmer=Confirmer(host.zone, cells(config), config.confirm_probes_per_minute),
+            asks=ask_sources(config, _secret(config.collector_token_file)),
             reporter=reporter,
             selfcheck=selfcheck,
             metrics=self._metrics,

@@ -8,6 +8,7 @@ from time import monotonic
 from canary.attempt import Errand, new_call_id
 from canary.classify import SUCCESS, Verdict, answered, failed
 from canary.config import EndpointConfig
+from canary.confirm import Confirmation
 from canary.keys import KeyBook
 from canary.parts import Parts
 from canary.plan import Group, Key, address_index, groups, phases
@@ -17,7 +18,8 @@ from canary.questions import KEYED, Asked, Turn, judged
 from canary.recorder import Seen
 from canary.schedule import Missed, Schedule, Tick
 from canary.trace import AttemptFailed, Trace
-from collector.observation import OperationClass, Phase
+from collector.ask import Ask
+from collector.observation import Level, OperationClass, Phase
 
 logger = logging.getLogger("canary")
 
@@ -41,6 +43,8 @@ class Worker:
         store = _only(plan, checks=False)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ask_on_time(group, _only(plan, checks=True)))
+            for source in self._parts.asks:
+                group.create_task(source.run(lambda ask: self._asked(group, ask)))
             if self._parts.keys is not None:
                 await self._parts.keys.planned.wait()
                 group.create_task(self._refresh())
@@ -106,19 +110,28 @@ class Worker:
                 group.create_task(self._probe(tick, place))
             await asyncio.sleep(QUARANTINE_LOOK_SECONDS)
 
-    async def _probe(self, tick: Tick, place: Place | None = None) -> None:
+    def _asked(self, group: asyncio.TaskGroup, ask: Ask) -> None:
+        """Another zone has seen a failure: look there, too, now."""
+        keys, now = self._parts.keys, monotonic()
+        confirmation = self._parts.confirmer.take(ask, keys.keys if keys else (), now)
+        if confirmation is not None:
+            tick = Tick(confirmation.cell, next(self._extra_number), now)
+            group.create_task(self._probe(tick, confirmation=confirmation))
+
+    async def _probe(self, tick: Tick, place: Place | None = None, *, confirmation: Confirmation | None = None) -> None:
         try:
             if tick.cell.operation is OperationClass.CHECK:
-                await self._check(tick)
-            elif self._parts.keys is not None:
-                await self._ask(tick, self._parts.keys, place)
+                await self._check(tick, Level.CONFIRM if confirmation else Level.ATTEMPT)
+            elif self._parts.keys is not None and self._parts.keys.keys:
+                await self._ask(tick, self._parts.keys, place, confirmation)
         except Exception:
             logger.exception("probe of %s failed by our own fault", tick.cell)
-            self._parts.recorder.unobserved(tick.cell, tick.intended, "canary_fault")
+            if confirmation is None:
+                self._parts.recorder.unobserved(tick.cell, tick.intended, "canary_fault")
             if place is not None:
                 self._parts.quarantine.gave_up(place)
 
-    async def _check(self, tick: Tick) -> None:
+    async def _check(self, tick: Tick, level: Level) -> None:
         parts, check = self._parts, self._checks[tick.cell.endpoint]
         started = parts.recorder.started(tick.intended)
         deadline = tick.intended + (check.deadline_seconds or parts.config.deadline_seconds)
@@ -131,16 +144,18 @@ class Worker:
             at=parts.clock.wall(tick.intended),
             trace=trace,
             verdict=verdict,
+            level=level,
         )
         parts.recorder.record(seen)
 
-    async def _ask(self, tick: Tick, book: KeyBook, place: Place | None) -> None:
+    async def _ask(self, tick: Tick, book: KeyBook, place: Place | None, extra: Confirmation | None) -> None:
         parts = self._parts
+        wanted = extra or place
         started = parts.recorder.started(tick.intended)
         wall = parts.clock.wall(started)
-        turn = Turn(tick.number, book.keys, started, int(wall * 1000), place.key if place else None)
+        turn = Turn(tick.number, book.keys, started, int(wall * 1000), wanted.key if wanted else None)
         asked = parts.questions.ask(tick.cell, turn)
-        trace = await parts.asker.attempt(self._errand(tick, asked, len(book.keys), wall))
+        trace = await parts.asker.attempt(self._errand(tick, asked, len(book.keys), wall, extra))
         verdict = verdict_of(asked, trace)
         asked.ended(verdict is SUCCESS, trace.ended)
         seen = Seen(
@@ -153,13 +168,15 @@ class Worker:
             verdict=verdict,
             partition=asked.key.partition,
             one_partition=asked.one_partition,
+            level=Level.ATTEMPT if extra is None else Level.CONFIRM,
         )
         believed = parts.recorder.record(seen)
         if asked.one_partition:
             book.heard(asked.key.pk, trace.headers.get("x-partition"))
-        self._quarantine(tick, asked.key, verdict, believed=believed)
+        if extra is None:
+            self._quarantine(tick, asked.key, verdict, believed=believed)
 
-    def _errand(self, tick: Tick, asked: Asked, keys: int, wall: float) -> Errand:
+    def _errand(self, tick: Tick, asked: Asked, keys: int, wall: float, extra: Confirmation | None) -> Errand:
         parts, cell, call_id = self._parts, tick.cell, new_call_id()
         return Errand(
             self._endpoints[cell.endpoint],
@@ -168,6 +185,7 @@ class Worker:
             lambda host: dynamodb.request(asked.question, host, parts.signer, wall, call_id=call_id),
             tick.intended + parts.config.deadline_seconds,
             call_id,
+            extra.address if extra else None,
         )
 
     def _quarantine(self, tick: Tick, key: Key, verdict: Verdict, *, believed: bool) -> None:

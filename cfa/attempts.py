@@ -1,7 +1,8 @@
 """The attempts of the last minutes, row by row: what the scan, the gates and the clearing rule look at (pure).
 
 A row is some attempts of one place at one time. ``at`` is when the witness meant to ask, ``received`` when the
-collector heard of it. Rows of a host that is not believed stay here, marked, until its word is wanted again.
+collector heard of it. Rows of a host that is not believed stay here, marked, until its word is wanted again. ``confirm``: asked because another
+zone's attempt had failed; evidence, but in no share, budget or window.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ ROW = np.dtype(
         ("bad", np.int32),
         ("excluded", np.int32),
         ("wrong", np.int32),
+        ("confirm", np.bool_),
     ]
 )
 Rows = NDArray[np.void]
@@ -54,13 +56,22 @@ class Attempts:
         self.failures: list[Failure] = []
 
     def add(
-        self, *, at: float, received: float, place: int, good: int = 0, bad: int = 0, excluded: int = 0, wrong: int = 0
+        self,
+        *,
+        at: float,
+        received: float,
+        place: int,
+        good: int = 0,
+        bad: int = 0,
+        excluded: int = 0,
+        wrong: int = 0,
+        confirm: bool = False,
     ) -> int:
         """Appends a row; its sequence number."""
         if self._end == len(self._rows):
             self._make_room()
         self.sequence += 1
-        self._rows[self._end] = (self.sequence, at, received, place, good, bad, excluded, wrong)
+        self._rows[self._end] = (self.sequence, at, received, place, good, bad, excluded, wrong, confirm)
         self._end += 1
         if bad:
             self.failed_sequence = self.sequence

@@ -73,6 +73,16 @@ class Tally:
             self.wrong += int(row["wrong"])
             self.wrong_hosts[path.host] += int(row["wrong"])
 
+    def confirm(self, row: Rows, cube: Cube) -> None:
+        """Takes one row that was asked because of a failure: who saw it, too, or did not; in no share, budget or calm."""
+        place = int(row["place"])
+        host = cube.paths[place].host
+        if row["bad"]:
+            self.bad_hosts[host] += int(row["bad"])
+            self.failed_places[place] += int(row["bad"])
+        elif row["good"]:
+            self.good_hosts[host] += int(row["good"])
+
     def _drop_tail(self) -> None:
         self.tail = 0
         self.tail_hosts.clear()
@@ -128,6 +138,9 @@ class Case:
         mask = mask_of(cube, new["place"], self.node, self.connection, self.side)
         before, since = self.tally.failures, self.tally.sequence
         for row in new[mask]:
+            if row["confirm"]:
+                self.tally.confirm(row, cube)
+                continue
             if row["bad"]:
                 self.tally.fail(row, cube)
             if row["good"]:
@@ -161,5 +174,5 @@ class Case:
 
 def run_of(cube: Cube, rows: Rows, what: tuple[int, str | None, str | None], now: float) -> Run | None:
     """The latest run of failures among the rows that (node, connection, side) covers."""
-    inside: NDArray[np.void] = rows[mask_of(cube, rows["place"], *what)]
+    inside: NDArray[np.void] = rows[mask_of(cube, rows["place"], *what) & ~rows["confirm"]]
     return failing_run(inside["at"], inside["good"], inside["bad"], now) if len(inside) else None

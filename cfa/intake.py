@@ -1,6 +1,6 @@
 """What an entry's readings mean for windows, matrix, evidence and attempts: one pass, integers only (pure)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class Part:
     excluded: int
     wrong: int = 0
     failure: Observation | None = None
+    confirm: bool = False
 
 
 class Intake:
@@ -57,12 +58,17 @@ class Intake:
         self.attempts.forget(at)
 
     def take(self, entry: FeedEntry, *, believed: bool) -> None:
-        """Takes the readings of a canary's entry in: single attempts; what calls came to, retries and all, is never added to them."""
+        """Takes the readings of a canary's entry in: single attempts; what calls came to, retries and all, is never added to them.
+
+        Attempts made because another zone's had failed are evidence and nothing else: windows and matrix are samples of what customers get.
+        """
         now = entry.received_at
         readings = [reading for reading in entry.readings if reading.series.level is Level.ATTEMPT]
+        confirming = [reading for reading in entry.readings if reading.series.level is Level.CONFIRM]
         parts = [part for reading in readings for part in self._parts(reading)]
+        more = [replace(part, confirm=True) for reading in confirming for part in self._parts(reading)]
         self._reserve()
-        fresh = [p for p in parts if p.at >= now - BACKFILL_SECONDS]
+        fresh = [p for p in (*parts, *more) if p.at >= now - BACKFILL_SECONDS]
         for part in fresh:
             self._remember(part, entry, now)
         if not believed:
@@ -107,6 +113,7 @@ class Intake:
             bad=part.bad,
             excluded=part.excluded,
             wrong=part.wrong,
+            confirm=part.confirm,
         )
         f = part.failure
         if f is not None and part.bad:
@@ -180,6 +187,7 @@ class Intake:
 
     def retract(self, rows: Rows) -> None:
         """Takes rows back from windows and matrix: their witness is not believed any more."""
+        rows = rows[~rows["confirm"]]  # were never in them
         for second in sorted({int(at) for at in rows["at"]}):
             of_second = rows[rows["at"].astype(np.int64) == second]
             counts = [

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from collector import ingest, query, wire
+from collector.board_api import BoardApi
 from collector.bulk.api import CountersApi
 from collector.customers.door import CustomerDoors
 from collector.history.store import HistoryUnavailable
@@ -74,6 +75,7 @@ class Api:
         registry: CollectorRegistry,
         counters: CountersApi,
         customers: CustomerDoors,
+        board: BoardApi,
         targets: Callable[[], list[TargetState]],
         tokens: Tokens = Tokens(),  # noqa: B008 (frozen)
         merged: Collector | None = None,
@@ -87,6 +89,7 @@ class Api:
         self._registry = registry
         self._counters = counters
         self._customers = customers
+        self._board = board
         self._targets = targets
         self._tokens = tokens
         self._merged = merged
@@ -108,6 +111,7 @@ class Api:
         application.router.add_get("/v1/targets", self._get_targets)
         self._counters.add_routes(application.router, may=self._is_authorized)
         self._customers.add_routes(application.router)
+        self._board.add_routes(application.router)
         LedgerApi(self._reader, self._writer, clock=self._clock).add_routes(application.router)
         LeaseApi().add_routes(application.router)
         application.router.add_get("/ready", self._get_ready)

@@ -91,6 +91,12 @@ class CollectorConfig(BaseModel):
     customers: CustomersConfig = CustomersConfig()
     connections_max: int = Field(256, ge=1, description="connections at a time; one more gets 503")
     request_seconds: float = Field(10.0, gt=0, description="patience with a request's headers and with its body")
+    confirm_asks_per_minute: int = Field(
+        12,
+        ge=0,
+        le=600,
+        description="how often canaries of other zones are asked to look at an endpoint that has failed for one; 0: never",
+    )
     expose_merged: bool = Field(True, description="show the merged observations on /metrics, to those who may read")
     remote_write: tuple[RemoteWriteConfig, ...] = Field(
         (), description="receivers of Prometheus remote write 1.0 that the merged observations are pushed to"

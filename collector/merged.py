@@ -27,10 +27,14 @@ BOUNDS: tuple[str, ...] = (*(f"{bound / 1000:g}" for bound in LATENCY_BOUNDS_MS)
 NAMES: dict[tuple[str, str], tuple[str, str]] = {
     (Vantage.CANARY, Level.ATTEMPT): ("canary_probe_attempts", "canary_probe_duration_seconds"),
     (Vantage.CANARY, Level.CALL): ("canary_probe_calls", "canary_probe_call_duration_seconds"),
+    (Vantage.CANARY, Level.CONFIRM): ("canary_confirm_probes", "canary_confirm_probe_duration_seconds"),
     (Vantage.CUSTOMER, Level.ATTEMPT): ("customer_attempts", "customer_attempt_duration_seconds"),
     (Vantage.CUSTOMER, Level.CALL): ("customer_calls", "customer_call_duration_seconds"),
     (Vantage.SERVER, Level.ATTEMPT): ("server_requests", "server_request_duration_seconds"),
     (Vantage.SERVER, Level.CALL): ("server_calls", "server_call_duration_seconds"),
+    # Nobody sends these; a page that fell over them would be a door for whoever does.
+    (Vantage.CUSTOMER, Level.CONFIRM): ("customer_confirm_attempts", "customer_confirm_attempt_duration_seconds"),
+    (Vantage.SERVER, Level.CONFIRM): ("server_confirm_requests", "server_confirm_request_duration_seconds"),
 }
 """Counter (without ``_total``) and histogram by vantage and level."""
 MISSED = "canary_probe_unobserved"

@@ -36,10 +36,15 @@ class OperationClass(StrEnum):
 
 
 class Level(StrEnum):
-    """What a count counts: single ``attempt`` s, or whole ``call`` s of an SDK, retries and all. Never add the one to the other."""
+    """What a count counts; never add the one to the other.
+
+    ``attempt``: single attempts. ``call``: whole calls of an SDK, retries and all. ``confirm``: single attempts that were made *because* another
+    host's had failed: evidence, but no sample of what customers got, so in no availability.
+    """
 
     ATTEMPT = "attempt"
     CALL = "call"
+    CONFIRM = "confirm"
 
 
 class Connection(StrEnum):

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.answers import LOGGER, counting
 from collector.api import Api
+from collector.board_api import BoardApi
 from collector.bulk.api import CountersApi
 from collector.config import CollectorConfig
 from collector.customers.door import CustomerDoors
@@ -55,7 +56,8 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
     merged = MergedPage() if config.expose_merged else None
     writer.figures.on_commit = metrics.committed
     joiner = Joiner(config, writer, metrics)
-    writer.figures.on_stored = _telling(joiner, merged)
+    board = BoardApi(config.confirm_asks_per_minute, registry)
+    writer.figures.on_stored = _telling(joiner.stored, board.stored, *([merged.stored] if merged else []))
     scraper = Scraper(config, writer, metrics)
     customers = CustomerDoors(config, writer, registry, known)
     counters = CountersApi(config, registry)
@@ -66,6 +68,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         registry=registry,
         counters=counters,
         customers=customers,
+        board=board,
         targets=scraper.states,
         tokens=tokens,
         merged=merged,
@@ -76,12 +79,10 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
         await counters.start()
         senders = _senders(config, reader, writer, registry)
         async with _listening(config, api, metrics, tls) as doorkeeper, asyncio.TaskGroup() as group:
-            group.create_task(doorkeeper.watch())
-            group.create_task(counters.run())
-            for work in (*_beside(config, history, writer, metrics), scraper.run(), joiner.run(), customers.run()):
+            beside = _beside(config, history, writer, metrics, board)
+            own = (doorkeeper.watch(), counters.run(), scraper.run(), joiner.run(), customers.run())
+            for work in (*own, *beside, *(sender.run() for sender in senders)):
                 group.create_task(work)
-            for sender in senders:
-                group.create_task(sender.run())
             logger.info("collector listens on %s:%d, ledger %s", config.host, config.port, config.data_dir)
             if ready is not None:
                 ready.set()
@@ -91,7 +92,7 @@ async def run(config: CollectorConfig, ready: asyncio.Event | None = None) -> No
 
 
 def _beside(
-    config: CollectorConfig, history: History | None, writer: Writer, metrics: Metrics
+    config: CollectorConfig, history: History | None, writer: Writer, metrics: Metrics, board: BoardApi
 ) -> Iterator[Coroutine[Any, Any, None]]:
     """What runs beside the requests, as far as it is configured."""
     yield Housekeeper(config, writer, metrics).run()
@@ -101,17 +102,16 @@ def _beside(
         intake = JetStreamIntake(
             config.jetstream, writer, metrics, data_dir=config.data_dir, late_seconds=config.late_seconds
         )
+        board.listen(intake.ask)
         yield intake.run()
 
 
-def _telling(joiner: Joiner, merged: MergedPage | None) -> Callable[[Submission, float], None]:
+def _telling(*listeners: Callable[[Submission, float], None]) -> Callable[[Submission, float], None]:
     """Who hears of what is durable."""
-    if merged is None:
-        return joiner.stored
 
     def stored(submission: Submission, received_at: float) -> None:
-        joiner.stored(submission, received_at)
-        merged.stored(submission, received_at)
+        for listener in listeners:
+            listener(submission, received_at)
 
     return stored
 

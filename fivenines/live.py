@@ -8,7 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-OPERATIONS = ("write", "strong_read", "eventual_read")
+OPERATIONS = ("write", "strong_read", "eventual_read", "query", "transaction", "batch", "control", "check")
+"""In the order in which they are shown; only those that are asked are."""
+
 _VERDICTS = {
     "ok": ("●", "green"),
     "breach": ("✖", "bold red"),
@@ -65,8 +67,10 @@ def matrix(status: dict[str, Any]) -> Table:
     table.add_column("operation")
     for endpoint in endpoints:
         table.add_column(endpoint, justify="right")
+    present = {key[1] for key in cells}
+    asked = [name for name in OPERATIONS if name in present] + sorted(present.difference(OPERATIONS))
     for zone in sorted({key[0] for key in cells}):
-        for operation in OPERATIONS:
+        for operation in asked:
             halves = ([cells.get((zone, operation, e, c)) for c in ("fresh", "pooled")] for e in endpoints)
             table.add_row(zone, operation.replace("_", " "), *(_cell(*pair) for pair in halves))
         table.add_section()

@@ -13,6 +13,7 @@ from canary.plan import Host
 from canary.spool import Spool
 from canary.spool_files import DiskStore
 from canary.tally import Content
+from canary.transport.asks import AskSource, HttpAsks, JetStreamAsks
 from canary.transport.config import CollectorTlsConfig
 from canary.transport.http import HttpTransport
 from canary.transport.jetstream import JetStreamTransport
@@ -71,6 +72,16 @@ def transports(config: CanaryConfig, token: str | None, rank: int) -> list[Trans
     first = rank % len(urls)
     tls = _tls(config.collector_tls) if any(url.startswith("https:") for url in urls) else None
     return [HttpTransport(url, token, tls) for url in (*urls[first:], *urls[:first])]
+
+
+def ask_sources(config: CanaryConfig, token: str | None) -> list[AskSource]:
+    """Where a host hears what other zones ask it to look at; none without a budget for it."""
+    if not config.confirm_probes_per_minute:
+        return []
+    if config.jetstream is not None:
+        return [JetStreamAsks(config.jetstream)]
+    tls = _tls(config.collector_tls) if any(url.startswith("https:") for url in config.collectors) else None
+    return [HttpAsks(url, token, tls) for url in config.collectors]
 
 
 def _tls(config: CollectorTlsConfig) -> ssl.SSLContext:

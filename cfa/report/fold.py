@@ -80,6 +80,8 @@ class Fold:
             if row.start not in self.starts:
                 continue
             self._note(row)
+            if row.series.level is Level.CONFIRM:
+                continue  # asked because something had failed: evidence, and no sample of what customers got
             if row.excluded:
                 self.excluded_attempts[source_of(row.series.vantage.value, row.series.level.value)] += sum(
                     row.counts.values()
@@ -102,6 +104,8 @@ class Fold:
 
     def _add_cell(self, key: TotalKey, start: int, version: int, counts: dict[Outcome, int]) -> None:
         self._note_content([key, start, version, sorted(counts.items())], version)
+        if key.level is Level.CONFIRM:
+            return
         if key.excluded:
             self.excluded_attempts[source_of(key.vantage.value, key.level.value)] += sum(counts.values())
         elif key.recused:
@@ -114,7 +118,7 @@ class Fold:
         keys, self.table_count = self.tables.worst(most)
         outcomes = tuple(Outcome)
         for (vantage, level, table), start, counts in self.tables.rows(keys):
-            if start in self.starts:
+            if start in self.starts and level != Level.CONFIRM.value:
                 by_start = self.scopes[vantage, "table", table, level]
                 by_start.setdefault(start, Counts()).add(dict(zip(outcomes, counts, strict=True)))
 

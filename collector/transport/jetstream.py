@@ -15,6 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from collector.ask import SUBJECT, Asks
 from collector.ingest import LATE_SECONDS, Duplicate, RefusedError
 from collector.metrics import Metrics
 from collector.submission import Answer
@@ -36,6 +39,7 @@ ACK_WAIT_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
 DUPLICATE_WINDOW_SECONDS = 600.0
 RECONNECT_SECONDS = 0.2
+ASKS_WAITING_MAX = 64
 
 
 class JetStreamIntake:
@@ -60,16 +64,34 @@ class JetStreamIntake:
         self._clock = clock
         self._name = f"ledger-{identity(data_dir)}"
         self._complained = ""
+        self._asks: asyncio.Queue[Asks] = asyncio.Queue(ASKS_WAITING_MAX)
+
+    def ask(self, asks: Asks) -> None:
+        """Have canaries told what they should look at; while the server is away, nobody is."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._asks.put_nowait(asks)
 
     async def run(self) -> None:
         """Until cancelled."""
         client = await self._connect()
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._tell(client))
                 for shard in self._config.mine:
                     group.create_task(self._consume(client.jetstream(), shard))
         finally:
             await client.close()
+
+    async def _tell(self, client: "Client") -> None:
+        from nats.errors import Error  # noqa: PLC0415 - an extra
+
+        while True:
+            asks = await self._asks.get()
+            if client.is_connected:
+                try:
+                    await client.publish(SUBJECT, msgspec.json.encode(asks))
+                except (Error, OSError) as error:
+                    logger.debug("asks not published: %r", error)
 
     async def _connect(self) -> "Client":
         import nats  # noqa: PLC0415 - an extra

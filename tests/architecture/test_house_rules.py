@@ -18,6 +18,7 @@ CONTRACT = {
     "collector.interval",
     "collector.series",
     "collector.wire",
+    "collector.ask",
     "collector.column_batch",
     "collector.totals",
 }

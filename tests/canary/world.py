@@ -271,6 +271,9 @@ class FakeCollector:
         try:
             while True:
                 line, headers, body = await read_request(reader)
+                if line.startswith("GET /v1/asks"):
+                    writer.write(b"HTTP/1.1 404 X\r\nContent-Length: 2\r\n\r\n{}")
+                    continue
                 if line.startswith("GET /ready"):
                     status = 503 if self.statuses else 200
                     writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}".encode())
