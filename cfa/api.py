@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from cfa.engine import FED_SECONDS, Engine
 from cfa.incident import Incident
 from cfa.metrics import CfaMetrics
+from cfa.operator_api import OperatorApi
 from cfa.ports import FeedUnavailable
 from cfa.report.compute import ReportSource, week_report
 from cfa.report.figures import Interruption
@@ -32,7 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Api:
-    """The routes; reads the engine and the store, changes neither."""
+    """The routes; all but the operators' (:mod:`cfa.operator_api`) read the engine and the store, and change neither."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Api:
         self._reporting = asyncio.Lock()
         self._in_hand = 0
         self.refused: Counter[str] = Counter()
+        self._operators = OperatorApi(engine, store, engine.config.operator_token_file, self._note_refused)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -65,9 +67,13 @@ class Api:
         app.router.add_get("/v1/incidents/{id}", self.incident)
         app.router.add_get("/v1/pages", self.pages)
         app.router.add_get("/v1/report", self.report)
+        self._operators.add_routes(app.router)
         app.router.add_get("/ready", self.ready)
         app.router.add_get("/metrics", self.metrics)
         return app
+
+    def _note_refused(self, reason: str) -> None:
+        self.refused[reason] += 1
 
     @web.middleware
     async def _limit(self, request: web.Request, handler: Handler) -> web.StreamResponse:

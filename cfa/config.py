@@ -70,6 +70,9 @@ class CfaConfig(Frozen):
     escalations: tuple[Escalation, ...] = Field((), description="who is told of a page that nobody acknowledges")
     heartbeat: Heartbeat | None = None
     pair: Pair | None = Field(None, description="the second judgement beside this one; none: this is the only one")
+    operator_token_file: Path | None = Field(
+        None, description="who shows this token may acknowledge, resolve, silence; none: programs on this machine only"
+    )
     console_url: str = Field("http://127.0.0.1:8080", description="links in pages start with it")
     matrix_cells: int = Field(
         0,

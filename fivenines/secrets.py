@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fivenines.wiring import secrets_dir
 
-NAMES = ("admin_token", "transport_token", "collector_token", "store_key")
+NAMES = ("admin_token", "transport_token", "collector_token", "operator_token", "store_key")
 
 
 def ensure(state_dir: Path) -> None:

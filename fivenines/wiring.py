@@ -61,6 +61,7 @@ def resolve(config: Config, topology: Topology, state_dir: Path) -> Config:
             "endpoints": cluster.endpoints,
             "collector": f"http://{collector.host}:{collector.port}",
             "collector_token_file": secrets / "collector_token",
+            "operator_token_file": secrets / "operator_token",
             "data_dir": state_dir / "cfa",
             "matrix_cells": cells,
             "console_url": f"http://{config.console.host}:{config.console.port}",
