@@ -1,14 +1,17 @@
 """A case in words and figures: the incident that people and programs get (pure)."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import exp, log
 
+import numpy as np
+
 from cfa.alarm import share_at_most
-from cfa.attempts import Rows
+from cfa.attempts import Failure, Rows
 from cfa.case import Case
 from cfa.cube import SIDES, scope_of
+from cfa.finding import Failed, fates_text, finding_of
 from cfa.foresight import OWN_BUDGET, Course, budget_foreseen, worst_stretch
 from cfa.incident import (
     SEVERITY_ORDER,
@@ -104,10 +107,13 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
         good=tuple(sorted(set(tally.good_hosts) - set(tally.bad_hosts))),
         recused=scene.recused,
     )
+    fates = scene.joins.of(_failures_of(case, scene))
     return Incident(
         id=incident_id(scene.at, scope) if old is None else old.id,
         severity=highest,
         scope=scope,
+        finding=finding_of(_failed(case, fates), servers),
+        fates=dict(sorted(fates.items(), key=lambda item: (-item[1], item[0]))),
         connection=case.connection,
         operations=operations_of(case),
         side=side_of(servers, tally.phases),
@@ -115,7 +121,7 @@ def incident_of(case: Case, scene: Scene, *, severity: Severity, reason: str) ->
         first_failure_at=_first_failure(case),
         paged_at=None if old is None else old.paged_at,
         reason=reason,
-        summary=summary(case, scene, evidence, servers, seen_by),
+        summary="; ".join(filter(None, (summary(case, scene, evidence, servers, seen_by), fates_text(fates)))),
         evidence=evidence,
         witnesses=seen_by,
         servers=servers,
@@ -162,6 +168,28 @@ def recovery_of(case: Case, scene: Scene) -> Recovery:
         successes=tally.tail,
         hosts=tuple(sorted(tally.tail_hosts)),
         share_at_most=share_at_most(tally.tail),
+    )
+
+
+def _failures_of(case: Case, scene: Scene) -> list[Failure]:
+    """The whole failures of the last minutes that belong to the case."""
+    mine = [f for f in scene.failures if f.at >= case.tally.first_failure_at]
+    if not mine or not scene.joins.any:
+        return []
+    places = np.array([f.place for f in mine], np.int32)
+    inside = mask_of(scene.cube, places, case.node, case.connection, case.side)
+    return [f for f, is_inside in zip(mine, inside.tolist(), strict=True) if is_inside]
+
+
+def _failed(case: Case, fates: Mapping[str, int]) -> Failed:
+    tally = case.tally
+    return Failed(
+        kind=case.kind,
+        failures=tally.failures,
+        wrong=tally.wrong,
+        phases=tally.phases,
+        reasons=tally.reasons,
+        fates=fates,
     )
 
 
@@ -229,6 +257,7 @@ def _subject(case: Case, scene: Scene) -> str:
         "zone_endpoint": "endpoint {1} in {0}",
         "table": "table {0}",
         "partition": "partition {1} of table {0}",
+        "version": "software version {0}",
         "observer_zone": "canaries in {0}",
         "observer": "canary host {0}",
     }

@@ -332,8 +332,8 @@ class Docket:
             return []
         case.refreshed_at = scene.at
         new = incident_of(case, scene, severity=old.severity, reason=old.reason)
-        if (new.side, new.operations) != (old.side, old.operations):
-            reason = "side" if new.side != old.side else "operations"
+        if (new.side, new.finding, new.operations) != (old.side, old.finding, old.operations):
+            reason = "side" if new.side != old.side else "finding" if new.finding != old.finding else "operations"
             return self._tell(case, scene, "updated", reason, notify="update" if case.paged else None)
         case.incident = new
         if scene.at - case.told_at < FIGURES_SECONDS:

@@ -102,6 +102,7 @@ class Durability:
             severity=severity,
             scope=scope,
             category="durability",
+            finding="durability",
             operations=("write",),
             side="server",
             opened_at=at,

@@ -152,6 +152,7 @@ class Incident:
     scope: dict[str, str]
     category: Category = "availability"
     finding: Finding = "unknown"
+    fates: dict[str, int] = field(default_factory=dict)
     connection: str | None = None
     operations: tuple[str, ...]
     side: Side

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from cfa import snapshots
+from cfa.blindness import NOTICED_SECONDS, Blindness
 from cfa.config import CfaConfig
 from cfa.desk import Desk
 from cfa.docket import Docket
@@ -19,6 +20,7 @@ from cfa.durability import Durability
 from cfa.evidence import lent
 from cfa.incident import Incident, IncidentEvent
 from cfa.intake import Intake
+from cfa.joins import Joins
 from cfa.masked import Masked
 from cfa.operators import Action, Recorded, Refusal, refusal
 from cfa.policy import (
@@ -37,6 +39,7 @@ from cfa.quadrant import ServersView
 from cfa.scene import Scene
 from cfa.scope import Explanation, Scan
 from cfa.silence import Mute, widened
+from cfa.uncovered import Uncovered
 from cfa.views import availability_view, targets_view
 from cfa.witnesses import Witnesses
 from collector.observation import Vantage
@@ -51,6 +54,9 @@ class Judgement:
         self.intake = Intake(config)
         self.witnesses = Witnesses()
         self.servers = ServersView()
+        self.joins = Joins()
+        self.blindness = Blindness(config.region)
+        self.uncovered = Uncovered(config.region, self.intake.objective, config.false_pages_per_year)
         self.docket = Docket(self._gates)
         self.desk = Desk(self._place)
         self._zones: dict[str, str] = {}
@@ -71,21 +77,24 @@ class Judgement:
         self.at = max(self.at, entry.received_at)
         self.intake.advance(self.at)
         self.servers.forget(self.at)
+        lost = self._miss(self.at)
         if entry.vantage is Vantage.CANARY:
             self._hear(entry)
         elif entry.vantage is Vantage.CUSTOMER:
             self.masked.customers.take(entry)
+            self.uncovered.take(entry)
         else:
             self.servers.take(entry)
+            self.joins.take(entry)
             self.masked.take(entry)
             self.durability.take(entry)
-        events = [*self._look(self.at), *self._evaluate(), *self._unmask(), *self.durability.evaluate(self.at)]
-        return self.desk.tell(events, self.at)
+        found = [*self._miss(self.at), *self._look(self.at), *self._evaluate(), *self._unmask()]
+        return self.desk.tell([*lost, *found, *self.durability.evaluate(self.at)], self.at)
 
     def tick(self, at: float) -> list[IncidentEvent]:
         """Nothing arrived until ``at``: data grow stale, which is INSUFFICIENT_DATA and never an incident by itself."""
         at = max(at, self.at)
-        return self.desk.tell(self._look(at), at)
+        return self.desk.tell([*self._miss(at, NOTICED_SECONDS), *self._look(at)], at)
 
     def refuses(self, action: Action, at: float) -> Refusal | None:
         """Why an action cannot be done now, or None."""
@@ -108,7 +117,8 @@ class Judgement:
         events = self.docket.resolve(identity, self._scene())
         if events:
             self._settle()
-        return [*events, *self.masked.resolve(identity, self.at), *self.durability.resolve(identity, self.at)]
+        others = (self.masked, self.durability, self.blindness, self.uncovered)
+        return [*events, *(event for one in others for event in one.resolve(identity, self.at))]
 
     @property
     def applied_actions(self) -> int:
@@ -139,8 +149,8 @@ class Judgement:
     def incidents(self) -> list[Incident]:
         """Open incidents and those closed lately, newest first."""
         found = [c.incident for c in (*self.docket.open, *self.docket.closed) if c.incident is not None]
-        found += [i for i in (self.masked.incident, *self.masked.closed) if i is not None]
-        found += [i for i in (self.durability.incident, *self.durability.closed) if i is not None]
+        for one in (self.masked, self.durability, self.blindness, self.uncovered):
+            found += [i for i in (one.incident, *one.closed) if i is not None]
         return sorted(map(self.desk.view, found), key=lambda i: (i.opened_at, i.id), reverse=True)
 
     def status(self, at: float) -> dict[str, object]:
@@ -165,8 +175,7 @@ class Judgement:
             "recused": self.witnesses.view(),
             "targets": targets_view(self.servers),
             "incidents_open": len(self.docket.open)
-            + (self.masked.incident is not None)
-            + (self.durability.incident is not None),
+            + sum(o.incident is not None for o in (self.masked, self.durability, self.blindness, self.uncovered)),
             "false_pages_per_year": self.config.false_pages_per_year,
             "mutes": [asdict(mute) for mute in self.desk.mutes.values() if mute.in_force(max(at, self.at))],
         }
@@ -234,6 +243,7 @@ class Judgement:
             updates_per_year=intake.evidence.updates_per_year(),
             allowed=intake.allowed,
             servers=self.servers,
+            joins=self.joins,
             recused=tuple(sorted(self.witnesses.recused)),
             silent=self._silent_zones(),
         )
@@ -247,6 +257,13 @@ class Judgement:
         for host, zone in self.witnesses.zones.items():
             heard[zone] = max(heard.get(zone, 0.0), self.witnesses.heard_at[host])
         return tuple(sorted(zone for zone, at in heard.items() if at < self.at - BLIND_SECONDS / 3))
+
+    def _miss(self, at: float, patience: float = 0.0) -> list[IncidentEvent]:
+        """Whether nobody asks any more: a matter of the monitoring, told once."""
+        since = self.canary_at
+        if self.blindness.incident is None and (since is None or at - since <= BLIND_SECONDS + patience):
+            return []
+        return self.blindness.look(at, since, self.servers.about({"region": self.config.region}, since or at, 0))
 
     def _look(self, at: float) -> list[IncidentEvent]:
         """Whether the canaries are heard at all; open incidents are told once when that changes."""
@@ -286,11 +303,14 @@ class Judgement:
         return events
 
     def _unmask(self) -> list[IncidentEvent]:
-        """What the servers alone see, as long as canaries are heard and are well."""
-        if self.is_blind or self.canary_at is None:
+        """What customers and servers see while every canary is well, and what servers see while none is heard."""
+        if self.canary_at is None:
             return []
         lately = self.last_failure_at is not None and self.at - self.last_failure_at < CANARIES_WELL_SECONDS
-        return self.masked.evaluate(self.at, canaries_well=not (lately or self.docket.open))
+        speak = bool(lately or self.docket.open)
+        hurt = self.uncovered.evaluate(self.at, canaries_well=not speak, servers=self.servers.about)
+        silenced = "canaries" if speak else "customers" if self.uncovered.incident is not None else None
+        return [*hurt, *self.masked.evaluate(self.at, seen_by=silenced, blind=self.is_blind)]
 
     def _explain(self, scene: Scene) -> tuple[Scan | None, tuple[Explanation, ...]]:
         scan = scene.scan(self.docket.explained(scene), self.docket.favoured)

@@ -1,7 +1,8 @@
 """The lower left of the quadrants: servers fail requests while every canary is well (pure).
 
 Retries mask it, or canaries do not ask there: customers who are heard say which (:mod:`cfa.customers`). The same detector runs over the servers' own counts, while the canaries
-are well; what it finds is a ticket, never a page: nobody has yet been seen to suffer. A fail-over is shorter than the
+are well; what it finds is a ticket, never a page: nobody has yet been seen to suffer. While no canary is heard at all
+the servers' word is all there is: if half of their requests fail, it is a page. A fail-over is shorter than the
 gate. Routers speak for region, table and themselves; storage nodes for partitions and themselves: never added up.
 """
 
@@ -15,10 +16,10 @@ import numpy as np
 from cfa.cube import SIDES, Node, scope_of
 from cfa.customers import CustomersView
 from cfa.evidence import Evidence
-from cfa.incident import BlastRadius, Incident, IncidentEvent, Servers, TimelineEntry, incident_id
+from cfa.incident import BlastRadius, Incident, IncidentEvent, Notify, Servers, TimelineEntry, incident_id
 from cfa.incident import Evidence as Figures
 from cfa.objective import Objective, jeffreys
-from cfa.policy import MASKED_OVER_SECONDS, MASKED_SUSTAINED_SECONDS, MAX_NODES
+from cfa.policy import MASKED_OVER_SECONDS, MASKED_SUSTAINED_SECONDS, MAX_NODES, SHARE_PAGES
 from collector.observation import BAD, Outcome
 from collector.series import FeedEntry, Series
 
@@ -56,6 +57,7 @@ class Masked:
         self.incident: Incident | None = None
         self.at_node: tuple[int, int] | None = None
         self.closed: list[Incident] = []
+        self.blind = False
 
     def take(self, entry: FeedEntry) -> None:
         """Takes the counts of one scrape."""
@@ -93,11 +95,15 @@ class Masked:
             counts_by_node[nodes, side] = good
             self.evidence.successes(counts_by_node, who, at)
 
-    def evaluate(self, at: float, *, canaries_well: bool) -> list[IncidentEvent]:
-        """Opens or closes the ticket; while canaries see failures, they speak and this forgets."""
-        if not canaries_well:
+    def evaluate(self, at: float, *, seen_by: str | None, blind: bool) -> list[IncidentEvent]:
+        """Opens or closes the incident; while canaries or customers see failures, they speak and this forgets.
+
+        ``blind``: no canary is heard; then half of the requests failing is a page on the servers' word alone.
+        """
+        self.blind = blind
+        if seen_by is not None:
             self._forget()
-            return self._close(at, "seen_by_canaries")
+            return self._close(at, f"seen_by_{seen_by}")
         if self.incident is not None and self.at_node is not None:
             seen = self.seen.get(self.at_node)
             over = seen is None or at - seen.last_at >= MASKED_OVER_SECONDS
@@ -129,9 +135,11 @@ class Masked:
             return []
         self.at_node = max(lasting, key=lambda key: (self._worth(key), -PREFERRED.index(self.nodes[key[0]][0])))
         incident = self._describe(at, self.at_node)
-        entry = TimelineEntry(at=at, event="opened", severity="ticket", reason=incident.reason)
-        self.incident = replace(incident, timeline=(entry,))
-        return [IncidentEvent(incident=self.incident, event="opened", at=at, reason=incident.reason)]
+        is_page, reason = incident.severity == "page", incident.reason
+        entry = TimelineEntry(at=at, event="paged" if is_page else "opened", severity=incident.severity, reason=reason)
+        self.incident = replace(incident, timeline=(entry,), paged_at=at if is_page else None)
+        told: Notify | None = "trigger" if is_page else None
+        return [IncidentEvent(incident=self.incident, event=entry.event, at=at, reason=reason, notify=told)]
 
     def _worth(self, key: tuple[int, int]) -> float:
         """How well a node explains: ln(likelihood ratio of its own share) since the change, less the cost of its name."""
@@ -151,16 +159,19 @@ class Masked:
         since = dt.datetime.fromtimestamp(change, tz=dt.UTC).strftime("%H:%M:%S")
         name = " ".join(f"{k} {v}" for k, v in scope.items())
         word = self.customers.about(scope, operation, change)
+        masked = "masked_by_retries" if word.masked else "servers_bad_canaries_well"
+        canaries = "no canary is heard" if self.blind else "every canary is well"
         return Incident(
             id=incident_id(at, scope),
-            severity="ticket",
+            severity="page" if self.blind and bad >= SHARE_PAGES * (bad + good) else "ticket",
             scope=scope,
+            finding="outage" if self.blind else "masked_by_retries",
             operations=(operation,),
             side="server",
             opened_at=at,
             first_failure_at=change,
-            reason="masked_by_retries" if word.masked else "servers_bad_canaries_well",
-            summary=f"{name}: servers fail {figures} ({operation}s) since {since} UTC; every canary is well; {word.text}",
+            reason="servers_bad_canaries_silent" if self.blind else masked,
+            summary=f"{name}: servers fail {figures} ({operation}s) since {since} UTC; {canaries}; {word.text}",
             evidence=Figures(
                 failures=bad,
                 attempts=bad + good,
@@ -178,7 +189,8 @@ class Masked:
     def _close(self, at: float, reason: str) -> list[IncidentEvent]:
         if self.incident is None:
             return []
-        entry = TimelineEntry(at=at, event="closed", severity="ticket", reason=reason)
+        entry = TimelineEntry(at=at, event="closed", severity=self.incident.severity, reason=reason)
+        told: Notify | None = "resolve" if self.incident.paged_at is not None else None
         done = replace(
             self.incident,
             state="closed",
@@ -189,7 +201,7 @@ class Masked:
         self.closed = [*self.closed[-9:], done]
         self.incident = self.at_node = None
         self._forget()
-        return [IncidentEvent(incident=done, event="closed", at=at, reason=reason)]
+        return [IncidentEvent(incident=done, event="closed", at=at, reason=reason, notify=told)]
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""

@@ -160,6 +160,12 @@ MASKED_SUSTAINED_SECONDS = 10.0
 MASKED_OVER_SECONDS = 60.0
 """That ticket closes when the servers have counted no failure for so long."""
 
+CUSTOMERS_SUSTAINED_SECONDS = 10.0
+"""Customers' calls that fail for so long while every canary is well are worth telling: longer than a fail-over. [lease]"""
+
+CUSTOMER_VOTES = 3
+"""So many failed calls make a customer a witness; one witness alone is not believed, unless the servers count failures too."""
+
 CANARIES_WELL_SECONDS = 30.0
 """Canaries are well when none has seen a failure for so long."""
 

@@ -42,6 +42,7 @@ class Counted:
     by_router: bool
     good: int
     bad: int
+    version: str | None = None
 
 
 class ServersView:
@@ -64,7 +65,18 @@ class ServersView:
             good = counts.get(Outcome.SUCCESS, 0)
             by_router = s.node is None
             self.counted.append(
-                Counted(entry.received_at, target, s.zone, s.endpoint, s.table, s.partition, by_router, good, bad)
+                Counted(
+                    entry.received_at,
+                    target,
+                    s.zone,
+                    s.endpoint,
+                    s.table,
+                    s.partition,
+                    by_router,
+                    good,
+                    bad,
+                    s.software_version,
+                )
             )
 
     def forget(self, at: float) -> None:
@@ -143,6 +155,8 @@ def _is_asked(target: TargetState, scope: Mapping[str, str]) -> bool:
 def _matches(counted: Counted, scope: Mapping[str, str]) -> bool:
     name = scope.get("router") or scope.get("node")
     if name is not None and counted.target != name:
+        return False
+    if "version" in scope and counted.version != scope["version"]:
         return False
     if "endpoint" in scope and counted.endpoint != scope["endpoint"]:
         return False

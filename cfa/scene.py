@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cfa.attempts import Failure, Rows
 from cfa.cube import SIDES, Cube
+from cfa.joins import Joins
 from cfa.policy import KINDS, SCAN_WINDOW_SECONDS
 from cfa.quadrant import ServersView
 from cfa.scope import Scan
@@ -35,6 +36,7 @@ class Scene:
     updates_per_year: float
     allowed: Callable[[int], float]
     servers: ServersView
+    joins: Joins
     recused: tuple[str, ...]
     silent: tuple[str, ...]
 

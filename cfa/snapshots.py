@@ -16,7 +16,7 @@ from collector.series import TargetState
 if TYPE_CHECKING:
     from cfa.judgement import Judgement
 
-VERSION = 4
+VERSION = 5
 SCALARS = (
     "at",
     "evaluated_at",
@@ -53,6 +53,9 @@ def dump(judgement: "Judgement") -> bytes:
             "servers": judgement.servers.state(),
             "masked": judgement.masked.state(),
             "durability": judgement.durability.state(),
+            "joins": judgement.joins.state(),
+            "blindness": judgement.blindness.state(),
+            "uncovered": judgement.uncovered.state(),
             "desk": judgement.desk.state(),
         }
     )
@@ -90,6 +93,9 @@ def _load(judgement: "Judgement", state: dict[str, Any]) -> None:
     witnesses.returned_at = state["returned_at"]
     judgement.masked.load(state["masked"])
     judgement.durability.load(state["durability"])
+    judgement.joins.load(state["joins"])
+    judgement.blindness.load(state["blindness"])
+    judgement.uncovered.load(state["uncovered"])
     judgement.desk.load(state["desk"])
     servers = state["servers"]
     targets = msgspec.convert(servers["targets"], list[TargetState])
