@@ -10,10 +10,12 @@ from fivenines.commands import (
     fault,
     incidents,
     ledger,
+    maintenance,
     parts,
     planned,
     report,
     rules,
+    silence,
     status,
     up,
 )
@@ -40,7 +42,8 @@ app.add_typer(drill.app, name="drill")
 app.add_typer(ledger.ledger, name="ledger")
 app.add_typer(dashboards.app, name="dashboards")
 app.add_typer(rules.app, name="rules")
-app.add_typer(planned.silence, name="silence")
+app.add_typer(silence.silence, name="silence")
+app.add_typer(maintenance.maintenance, name="maintenance")
 parts.cluster.add_typer(archive.archive, name="archive")
 parts.cluster.command("restore")(archive.restore)
 app.add_typer(parts.cluster, name="cluster")
