@@ -38,6 +38,7 @@ class DeliveryMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families."""
         yield self._time_to_page()
+        yield self._month()
         yield from self._destinations()
         more = CounterMetricFamily("cfa_second_route_notices", "Notices added beside the plan", labels=("origin",))
         for origin, count in self._dispatch.added.items():
@@ -54,6 +55,15 @@ class DeliveryMetrics(Collector):
         )
         for name, (buckets, total) in self._outbox.time_to_page.histograms().items():
             family.add_metric([name], buckets, total)
+        return family
+
+    def _month(self) -> Metric:
+        """A summary by its quantiles alone; from the file, so that a restart forgets nothing."""
+        family = Metric("cfa_time_to_page_month_seconds", "The same of 30 days, to the first destination", "summary")
+        found = self._dispatch.view["time_to_page"]
+        for quantile, name in (("0.5", "p50_seconds"), ("0.95", "p95_seconds"), ("1", "most_seconds")):
+            if found[name] is not None:
+                family.add_sample(family.name, {"quantile": quantile}, found[name])
         return family
 
     def _destinations(self) -> Iterator[Metric]:

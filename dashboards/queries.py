@@ -67,6 +67,14 @@ PAGES = f"sum by (event) (increase(cfa_pages_total{{{JUDGE}}}[{RATE}])) or vecto
 DELIVERIES = f"sum by (destination, outcome) (increase(cfa_deliveries_total{{{JUDGE}}}[{RATE}])) or vector(0)"
 OUTBOX = f"sum by (destination) (cfa_outbox_pending{{{JUDGE}}}) or vector(0)"
 
+TIME_TO_PAGE = f"max by (quantile) (cfa_time_to_page_month_seconds{{{JUDGE}}})"
+"""Pages are too rare for a rate of the histogram: the judgement counts those of 30 days itself."""
+BROKEN = f"sum by (destination) (cfa_destination_broken{{{JUDGE}}})"
+PAGE_WAITS = f"max by (destination) (cfa_page_waits_seconds{{{JUDGE}}})"
+SECOND_ROUTES = f"sum by (origin) (increase(cfa_second_route_notices_total{{{JUDGE}}}[{RATE}])) or vector(0)"
+HEARTBEAT_AGE = f"max(cfa_heartbeat_age_seconds{{{JUDGE}}}) or vector(0)"
+ACTIVE = f"sum(cfa_active{{{JUDGE}}})"
+
 VARIABLES = {
     "region": "label_values(up, region)",
     "zone": 'label_values(up{region=~"$region"}, zone)',

@@ -189,6 +189,39 @@ def _machinery() -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
+def _delivery() -> tuple[Panel, ...]:
+    return (
+        Stat(
+            title="Broken destinations",
+            description="Destinations that have not taken a page for too long. Pages go to the others; look at the key, the token, the network.",
+            queries=(Query(q.BROKEN, "{{destination}}"),), unit="none", width=5, height=6, decimals=0, reduce="max", steps=GOOD_BELOW_ONE,
+        ),
+        TimeSeries(
+            title="Time to page, 30 days",
+            description="From the first failed probe's intended start until the first destination beside the log had the page: median, p95, worst of 30 days.",
+            queries=(Query(q.TIME_TO_PAGE, "{{quantile}}"),), unit="s", width=7, height=6, minimum=0,
+        ),
+        TimeSeries(
+            title="Pages that wait, and second routes",
+            description="How long the oldest refused page of each destination waits, and notices sent by a second route instead.",
+            queries=(Query(q.PAGE_WAITS, "waits {{destination}}"), Query(q.SECOND_ROUTES, "{{origin}}")),
+            unit="short", width=7, height=6, minimum=0,
+        ),
+        Stat(
+            title="Heartbeat age",
+            description="Seconds since the dead-man's switch outside took a sign of life; 0 without one.",
+            queries=(Query(q.HEARTBEAT_AGE, "age"),), unit="s", width=3, height=6, decimals=0,
+            steps=(Step(None, "green"), Step(120, "orange"), Step(300, "red")),
+        ),
+        Stat(
+            title="Judgements that speak",
+            description="Exactly one of two side by side tells people. None: nothing is told. Two: each has a collector of its own.",
+            queries=(Query(q.ACTIVE, "active"),), unit="none", width=2, height=6, decimals=0,
+            steps=(Step(None, "red"), Step(1, "green"), Step(2, "orange")),
+        ),
+    )  # fmt: skip
+
+
 BOARD = Board(
     uid="fivenines-region-now",
     title="Region now",
@@ -199,6 +232,7 @@ BOARD = Board(
         Row("What customers get", _customers()),
         Row("What the servers say", _servers()),
         Row("Who watches", _machinery()),
+        Row("How pages get out", _delivery()),
     ),
     variables=q.VARIABLES,
 )

@@ -97,6 +97,11 @@ def judgement() -> Page:
             (b"cfa_objective_ratio", b" 0.9999"),
             (b"cfa_feed_lag_seconds", b" 0.5"),
             (b"cfa_incidents_open", b'{severity="page"} 1'),
+            (b"cfa_destination_broken", b'{destination="oncall"} 0'),
+            (b"cfa_page_waits_seconds", b'{destination="oncall"} 0'),
+            (b"cfa_heartbeat_age_seconds", b" 12"),
+            (b"cfa_active", b" 1"),
+            (b"cfa_time_to_page_month_seconds", b'{quantile="0.95"} 2.4'),
         )
     )
     return lambda: generate_latest(registry) + rest
