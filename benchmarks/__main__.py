@@ -13,6 +13,8 @@ from benchmarks import (
     localization,
     remote_write,
     store_requests,
+    table_engine,
+    time_to_page,
     wire_decode,
 )
 from benchmarks.figures import Result
@@ -27,7 +29,9 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "ledger_history": ledger_history.run,
     "localization": localization.run,
     "store": store_requests.run,
+    "table-engine": table_engine.run,
     "remote-write": remote_write.run,
+    "time-to-page": time_to_page.run,
 }
 
 

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from cfa.destinations.config import Destination, Escalation, Frozen, Heartbeat, Pair, Route, check_names
+from cfa.mitigation_config import MitigationConfig
 
 __all__ = ["CfaConfig", "CollectorTlsConfig", "Destination", "DurabilityConfig", "Frozen", "Objectives"]
 
@@ -70,6 +71,7 @@ class CfaConfig(Frozen):
     escalations: tuple[Escalation, ...] = Field((), description="who is told of a page that nobody acknowledges")
     heartbeat: Heartbeat | None = None
     pair: Pair | None = Field(None, description="the second judgement beside this one; none: this is the only one")
+    mitigation: MitigationConfig = MitigationConfig()
     operator_token_file: Path | None = Field(
         None, description="who shows this token may acknowledge, resolve, silence; none: programs on this machine only"
     )

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -21,6 +21,8 @@ from cfa.feeds import MergedFeed
 from cfa.heartbeat import Heartbeat
 from cfa.judgement import Judgement
 from cfa.metrics import CfaMetrics
+from cfa.mitigator import Journal, Mitigator
+from cfa.operators import Action
 from cfa.outbox import Outbox
 from cfa.ports import Feed, JudgeFactory
 from cfa.report.compute import Several
@@ -96,7 +98,9 @@ async def judge(
         registry.register(DeliveryMetrics(outbox, dispatch, heartbeat, side))
         ledger = Several([clients[url] for url in config.ledger_urls])
         api = Api(engine, store, metrics, registry, ledger, delivery=lambda: _delivery(dispatch, heartbeat, side))
+        mitigator = _mitigator(config, engine, lambda: side is None or side.permit() > 0)
         app = api.application()
+        app.router.add_get("/v1/mitigations", mitigator.answer)
         if side is not None:
             side.add_routes(app.router)
         await stack.enter_async_context(listening(app, config.host, config.port))
@@ -107,9 +111,25 @@ async def judge(
             tasks.create_task(engine.run(), name="cfa-engine")
             tasks.create_task(outbox.run(), name="cfa-outbox")
             tasks.create_task(dispatch.run(), name="cfa-dispatch")
+            tasks.create_task(mitigator.run(), name="cfa-mitigator")
             if heartbeat is not None:
                 stack.push_async_callback(heartbeat.close)
                 tasks.create_task(heartbeat.run(), name="cfa-heartbeat")
+
+
+def _mitigator(config: CfaConfig, engine: Engine, leads: Callable[[], bool]) -> Mitigator:
+    async def note(incident: str, text: str) -> None:
+        await engine.act(Action(kind="note", by="mitigation", subject=incident, text=text))
+
+    return Mitigator(
+        config.mitigation,
+        Journal(config.data_dir / "mitigation.json"),
+        incidents=engine.judge.incidents,
+        status=lambda: engine.judge.status(engine.now()),
+        note=note,
+        leads=leads,
+        clock=engine.now,
+    )
 
 
 def _heartbeat(config: CfaConfig, engine: Engine) -> Heartbeat | None:

@@ -49,7 +49,8 @@ class Responder:
             if query.flags & dns.flags.QR:
                 self.refused("not_a_query")
                 return None
-            response = answer(query, self._names, self._admin.answers(), next(self._turns))
+            admin = self._admin
+            response = answer(query, self._names, admin.answers(), next(self._turns), admin.withdrawn)
             encoded = self._encoded(query, response, tcp=tcp)
         except (dns.exception.DNSException, ValueError, IndexError, struct.error):
             self.refused("malformed")
@@ -135,7 +136,8 @@ async def run(config: ClusterConfig, ready: asyncio.Event | None = None) -> None
 async def serve(config: ClusterConfig, topology: Topology, ready: asyncio.Event | None = None) -> None:
     """Serve the names of ``topology`` until cancelled."""
     registry = CollectorRegistry()
-    admin = DnsAdmin(frozenset(topology.endpoint_hosts), registry)
+    routers = frozenset(router.name for router in topology.routers)
+    admin = DnsAdmin(frozenset(topology.endpoint_hosts), routers, registry)
     responder = Responder(directory(topology, config.domain), admin, registry)
     token = config.admin_token_file.read_text().strip() if config.admin_token_file else None
     async with contextlib.AsyncExitStack() as stack:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cluster.control.admin import FaultOrder
 from cluster.faults import Fault, FaultKind
@@ -17,13 +17,24 @@ from cluster.pages import MAX_BODY_BYTES, bearer
 _OPEN_PATHS = ("/ready", "/metrics")
 
 
+class Withdrawal(BaseModel):
+    """The body of ``PUT /withdrawn``: the whole set, so that a repetition changes nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    routers: frozenset[str]
+
+
 @dataclasses.dataclass(slots=True)
 class DnsAdmin:
     """Keeps the installed faults; the newest one for an endpoint wins."""
 
     endpoints: frozenset[str]
+    routers: frozenset[str]
     registry: CollectorRegistry
     ready: bool = False
+    withdrawn: frozenset[str] = frozenset()
+    """Routers that are in no answer, because somebody has taken them out."""
     _installed: dict[str, Fault] = dataclasses.field(default_factory=dict)
 
     def answers(self) -> Mapping[str, str]:
@@ -44,6 +55,8 @@ class DnsAdmin:
         app.router.add_get("/faults", self._list)
         app.router.add_post("/faults", self._add)
         app.router.add_delete("/faults/{id}", self._remove)
+        app.router.add_get("/withdrawn", self._list_withdrawn)
+        app.router.add_put("/withdrawn", self._withdraw)
         return app
 
     async def _ready(self, _request: web.Request) -> web.Response:
@@ -67,6 +80,23 @@ class DnsAdmin:
             return refusal
         self._installed[order.id] = order.fault
         return web.json_response({"in_force_at": time.time()})
+
+    async def _list_withdrawn(self, _request: web.Request) -> web.Response:
+        return web.json_response({"routers": sorted(self.withdrawn)})
+
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        """Says which routers are in no answer from now on. An answer without any address is an outage, and is refused."""
+        try:
+            wanted = Withdrawal.model_validate_json(await request.read()).routers
+        except ValidationError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        unknown = sorted(wanted - self.routers)
+        if unknown:
+            return web.json_response({"error": f"there is no router {', '.join(unknown)}"}, status=422)
+        if len(wanted) > len(self.routers) / 2:
+            return web.json_response({"error": "at most half of the routers may be taken out of the DNS"}, status=409)
+        self.withdrawn = wanted
+        return web.json_response({"routers": sorted(wanted)})
 
     def _refusal(self, order: FaultOrder) -> web.Response | None:
         fault = order.fault

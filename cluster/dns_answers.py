@@ -1,10 +1,11 @@
 """What the region's DNS server answers (pure).
 
 Every endpoint's name has one address per router, dead or alive: telling them apart is the client's (and the canary's) business.
+Only a router that somebody has *withdrawn* is in no endpoint's answer; its own name still has its address.
 ``_https._tcp.NAME`` has one SRV record per router, for the loopback where routers differ by port.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -41,6 +42,7 @@ class Target:
     name: dns.name.Name
     address: str
     port: int
+    router: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def directory(topology: Topology, domain: str) -> Directory:
     """The names of ``topology`` under ``domain``."""
     zone = dns.name.from_text(domain)
     targets = tuple(
-        Target(dns.name.from_text(f"{router.name}.routers", zone), router.https.host, router.https.port)
+        Target(dns.name.from_text(f"{router.name}.routers", zone), router.https.host, router.https.port, router.name)
         for router in topology.routers
     )
     endpoints = {dns.name.from_text(host): endpoint for endpoint, host in topology.endpoint_hosts.items()}
@@ -81,8 +83,17 @@ def _from_here_up(name: dns.name.Name) -> list[dns.name.Name]:
     return [dns.name.Name(name.labels[start:]) for start in range(len(name.labels))]
 
 
-def answer(query: dns.message.Message, names: Directory, faults: Mapping[str, str], turn: int) -> dns.message.Message:
-    """The response. ``faults``: endpoint (or ``any``) → :class:`DnsFault`; ``turn`` says which address comes first."""
+def answer(
+    query: dns.message.Message,
+    names: Directory,
+    faults: Mapping[str, str],
+    turn: int,
+    withdrawn: Collection[str] = (),
+) -> dns.message.Message:
+    """The response. ``faults``: endpoint (or ``any``) → :class:`DnsFault`; ``turn`` says which address comes first.
+
+    ``withdrawn``: routers to leave out, as long as there is another one.
+    """
     response = dns.message.make_response(query)
     response.flags |= dns.flags.AA
     if query.opcode() != dns.opcode.QUERY or len(query.question) != 1:
@@ -103,18 +114,25 @@ def answer(query: dns.message.Message, names: Directory, faults: Mapping[str, st
         _add_soa(response, names)
     else:
         if fault != DnsFault.EMPTY:
-            _add_records(response, question, names, wrong=fault == DnsFault.WRONG, turn=turn)
+            serving = tuple(target for target in names.targets if target.router not in withdrawn) or names.targets
+            _add_records(response, question, names, serving, wrong=fault == DnsFault.WRONG, turn=turn)
         if not response.answer:
             _add_soa(response, names)
     return response
 
 
 def _add_records(
-    response: dns.message.Message, question: dns.rrset.RRset, names: Directory, *, wrong: bool, turn: int
+    response: dns.message.Message,
+    question: dns.rrset.RRset,
+    names: Directory,
+    serving: tuple[Target, ...],
+    *,
+    wrong: bool,
+    turn: int,
 ) -> None:
     name, kind = question.name.canonicalize(), question.rdtype
-    first = turn % len(names.targets)
-    rotated = names.targets[first:] + names.targets[:first]
+    first = turn % len(serving)
+    rotated = serving[first:] + serving[:first]
     addresses = kind in (dns.rdatatype.A, dns.rdatatype.ANY)
     if name in names.endpoints and addresses:
         found = [NOBODY] if wrong else list(dict.fromkeys(target.address for target in rotated))

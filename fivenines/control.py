@@ -1,6 +1,6 @@
 """The stack's control socket: how ``fivenines fault`` and ``fivenines drill`` reach a running stack (shell).
 
-HTTP over a Unix socket that only its owner can open: ``GET /state``, ``GET|POST /faults``, ``DELETE /faults/ID``.
+HTTP over a Unix socket that only its owner can open: ``GET /state``, ``GET|POST /faults``, ``DELETE /faults/ID``, ``GET|POST /mitigations``.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from cluster.faults import Fault
 from fivenines.fault_control import FaultControl
 from fivenines.fault_routing import FaultRefused
+from fivenines.mitigation import MitigationRefused, Mitigations, Order
 
 MAX_SOCKET_PATH = 100
 MAX_BODY_BYTES = 64 * 1024
@@ -40,7 +41,9 @@ def socket_path(state_dir: Path) -> Path:
 
 
 @asynccontextmanager
-async def served(state_dir: Path, faults: FaultControl, state: Callable[[], dict[str, Any]]) -> AsyncIterator[None]:
+async def served(
+    state_dir: Path, faults: FaultControl, mitigations: Mitigations, state: Callable[[], dict[str, Any]]
+) -> AsyncIterator[None]:
     """Serve the control socket while the block runs."""
     path = socket_path(state_dir)
     path.unlink(missing_ok=True)
@@ -51,6 +54,8 @@ async def served(state_dir: Path, faults: FaultControl, state: Callable[[], dict
             web.get("/faults", _list_handler(faults)),
             web.post("/faults", _add_handler(faults)),
             web.delete("/faults/{id}", _remove_handler(faults)),
+            web.get("/mitigations", _mitigations_handler(mitigations)),
+            web.post("/mitigations", _mitigate_handler(mitigations)),
         ]
     )
     runner = web.AppRunner(application, access_log=None)
@@ -102,6 +107,25 @@ def _remove_handler(faults: FaultControl) -> Handler:
         except KeyError:
             return web.json_response({"error": f"no fault '{identity}' is in force"}, status=404)
         return web.json_response({"id": identity, "removed_at": removed_at})
+
+    return handle
+
+
+def _mitigations_handler(mitigations: Mitigations) -> Handler:
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"withdrawn": mitigations.view()})
+
+    return handle
+
+
+def _mitigate_handler(mitigations: Mitigations) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            order = Order.model_validate_json(await request.read())
+            done = await mitigations.carry_out(order)
+        except (ValidationError, MitigationRefused) as error:
+            return web.json_response({"error": explain(error)}, status=422)
+        return web.json_response({"done": done}, status=200 if done else 409)
 
     return handle
 

@@ -70,6 +70,7 @@ async def run(
         pages=watch.pages,
         recused=tuple(watch.recused),
         failed_probes=watch.failed_probes,
+        actions=watch.actions,
         blind_at=watch.blind_at,
     )
     return judge(scenario, seen, seed=seed)

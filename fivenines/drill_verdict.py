@@ -23,6 +23,8 @@ class Seen:
     pages: tuple[Told, ...] = ()
     recused: tuple[str, ...] = ()
     failed_probes: int | None = None
+    actions: tuple[Told, ...] = ()
+    """What was done about incidents by itself, as the judgement's API gives it."""
     blind_at: float | None = None
     """When the judgement first said that it has no data; None: it never did."""
 
@@ -56,13 +58,14 @@ class Verdict:
     reason: str = ""
     failed_probes: int | None = None
     blind_seconds: float | None = None
+    mitigated_seconds: float | None = None
     found: list[Found] | None = None
     durability: Durability | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as a JSON object, keys in the documented order; what was not judged is left out at the end."""
         shown = asdict(self)
-        for last in ("failed_probes", "blind_seconds", "found", "durability"):
+        for last in ("failed_probes", "blind_seconds", "mitigated_seconds", "found", "durability"):
             if shown[last] is None:
                 del shown[last]
         return shown
@@ -94,6 +97,7 @@ def judge(scenario: Scenario, seen: Seen, *, seed: int, durability: Durability |
         reason="; ".join(problems) or "as expected",
         failed_probes=None if expect.failed_probes_at_most is None else seen.failed_probes,
         blind_seconds=_after(seen, seen.blind_at),
+        mitigated_seconds=_mitigated(scenario, seen),
         found=[_found(seen, *pair) for pair in pairs] if len(pairs) > 1 else None,
         durability=durability,
     )
@@ -216,12 +220,26 @@ def _witnesses(scenario: Scenario, seen: Seen) -> list[str]:
     problems = [f"not reported as sick: {', '.join(missing)}"] if missing else []
     if expect.blind_within is not None:
         problems += _late(_after(seen, seen.blind_at), expect.blind_within, "told that it is blind")
+    if expect.mitigated is not None:
+        problems += _late(_mitigated(scenario, seen), expect.mitigated.within, f"well again by {expect.mitigated.hook}")
     limit, failed = expect.failed_probes_at_most, seen.failed_probes
     if limit is not None and failed is None:
         problems.append("nobody could say how many probes failed")
     elif limit is not None and failed is not None and failed > limit:
         problems.append(f"{failed} probes failed, at most {limit} expected")
     return problems
+
+
+def _mitigated(scenario: Scenario, seen: Seen) -> float | None:
+    """Seconds from the fault in force until canaries saw no failure any more, after the hook that is expected was done."""
+    wanted = scenario.expect.mitigated
+    begun = seen.in_force_at or 0.0
+    well = (
+        action["recovered_at"]
+        for action in seen.actions
+        if wanted is not None and action["hook"] == wanted.hook and not action["dry_run"] and action["recovered_at"]
+    )
+    return _after(seen, min((at for at in well if at > begun), default=None))
 
 
 def incident_problems(scenario: Scenario, expected: ExpectedIncident, incident: Told | None, seen: Seen) -> list[str]:

@@ -24,6 +24,7 @@ class Watch:
         self.incidents: tuple[dict[str, Any], ...] = ()
         self.pages: tuple[dict[str, Any], ...] = ()
         self.recused: set[str] = set()
+        self.actions: tuple[dict[str, Any], ...] = ()
         self.blind_at: float | None = None
         """When the judgement first said that no canary is heard."""
         self.is_blind = False
@@ -37,8 +38,8 @@ class Watch:
     async def look(self) -> None:
         """Ask again; a judgement that is away for a moment is asked at the next look."""
         with contextlib.suppress(Unreachable):
-            status, incidents, pages = await asyncio.to_thread(self._ask)
-            self.incidents, self.pages = tuple(incidents), tuple(pages)
+            status, incidents, pages, actions = await asyncio.to_thread(self._ask)
+            self.incidents, self.pages, self.actions = tuple(incidents), tuple(pages), tuple(actions)
             self.recused |= {entry["host"] for entry in status["recused"]}
             self.is_blind = status["state"] == "INSUFFICIENT_DATA"
             if self.is_blind and self.blind_at is None:
@@ -46,10 +47,10 @@ class Watch:
             bad = bad_ever(status)
             self._bad = (self._bad[0] if self._bad else bad, bad)
 
-    def _ask(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    def _ask(self) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
         judgement = self._judgement
         incidents = [i for i in judgement.incidents("all", self._since) if i["opened_at"] >= self._since]
-        return judgement.status(), incidents, judgement.pages(self._since)
+        return judgement.status(), incidents, judgement.pages(self._since), judgement.mitigations()
 
 
 def bad_ever(status: dict[str, Any]) -> int:

@@ -60,6 +60,13 @@ class ExpectedIncident(Frozen):
         return (self.scope, *self.scope_or)
 
 
+class Mitigated(Frozen):
+    """What was done about the incident by itself, and how soon canaries saw no failure any more after that."""
+
+    hook: str
+    within: Duration = 60.0
+
+
 class Expectation(Frozen):
     """The verdict that the scenario wants. ``incident: any``: whoever is paged is told, and not judged."""
 
@@ -70,6 +77,7 @@ class Expectation(Frozen):
     tickets_at_most: int | None = Field(None, ge=0, description="incidents that never became a page")
     clears_within: Duration | None = None
     blind_within: Duration | None = Field(None, description="the judgement says so soon that it sees nothing any more")
+    mitigated: Mitigated | None = Field(None, description="skipped where the configuration does not act by itself")
     failed_probes_at_most: int | None = Field(None, ge=0, description="attempts of canaries that count as bad")
     recused: tuple[str, ...] = ()
     durable: bool = Field(False, description="nothing acknowledged is lost, nothing is read that nobody wrote")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import cluster.certificates
+from cfa.mitigation_config import Hook, ScopeKind
 from cluster.loopback import load_topology
 from cluster.topology import Topology
 from fivenines import control, preflight, secrets
 from fivenines.config import Config
 from fivenines.fault_control import FaultControl
+from fivenines.mitigation import Mitigations
 from fivenines.parts import parts_of
 from fivenines.supervisor import Supervisor, answers
 from fivenines.wiring import resolve, secrets_dir
@@ -30,8 +32,16 @@ class StackFailed(Exception):
 class Stack:
     """A stack that has been started. ``config`` is the resolved configuration."""
 
-    def __init__(self, config: Config, topology: Topology, supervisor: Supervisor, faults: FaultControl) -> None:
+    def __init__(
+        self,
+        config: Config,
+        topology: Topology,
+        supervisor: Supervisor,
+        faults: FaultControl,
+        mitigations: Mitigations,
+    ) -> None:
         self.config = config
+        self.mitigations = mitigations
         self.topology = topology
         self.supervisor = supervisor
         self.faults = faults
@@ -91,10 +101,26 @@ def prepare(config: Config) -> tuple[Config, Topology]:
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     secrets.ensure(state_dir)
     topology = load_topology(config.cluster)
-    resolved = resolve(config, topology, state_dir)
+    resolved = _with_hooks(resolve(config, topology, state_dir))
     cluster.certificates.ensure(resolved.cluster, topology)
     (state_dir / "resolved.json").write_text(resolved.model_dump_json(indent=1), encoding="utf-8")
     return resolved, topology
+
+
+def _with_hooks(config: Config) -> Config:
+    """What the embedded store can do for itself, unless the user has hooks: its answer is on the control socket."""
+    given = config.cfa.mitigation
+    if given.hooks:
+        return config
+    url, socket = "http://control/mitigations", control.socket_path(config.state_dir)
+    kinds: tuple[tuple[str, ScopeKind], ...] = (
+        ("shift-zone", "zone"),
+        ("withdraw-router", "router"),
+        ("roll-back", "version"),
+    )
+    hooks = tuple(Hook(name=name, on=on, url=url, socket=socket, undo=on != "version") for name, on in kinds)
+    cfa = config.cfa.model_copy(update={"mitigation": given.model_copy(update={"hooks": hooks})})
+    return config.model_copy(update={"cfa": cfa})
 
 
 @asynccontextmanager
@@ -111,7 +137,7 @@ async def running(config: Config, progress: Progress) -> AsyncIterator[Stack]:
         preflight.check_state(resolved.cluster.data_dir)
         stack = _assemble(resolved, topology)
         try:
-            async with control.served(resolved.state_dir, stack.faults, stack.state):
+            async with control.served(resolved.state_dir, stack.faults, stack.mitigations, stack.state):
                 await _start(stack, progress)
                 yield stack
         finally:
@@ -123,7 +149,8 @@ def _assemble(config: Config, topology: Topology) -> Stack:
     supervisor = Supervisor(parts_of(config, topology), config.state_dir / "resolved.json", config.state_dir / "logs")
     token = secrets.read(secrets_dir(config.state_dir) / "admin_token")
     faults = FaultControl(config, topology, supervisor, token)
-    stack = Stack(config, topology, supervisor, faults)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    stack = Stack(config, topology, supervisor, faults, Mitigations(topology, faults, headers))
     tasks: set[asyncio.Task[None]] = set()
 
     def tell_again(name: str) -> None:

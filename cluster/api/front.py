@@ -148,7 +148,7 @@ class Front:
             parameters = self._read(request, operation)
             assert operation is not None
             kind = operation.kind_of(parameters)
-            self._inject(endpoint, operation, parameters)
+            self._inject(endpoint, operation, parameters, call)
             answer = await self._run(
                 operation, call, parameters, _CONTROL_SECONDS if kind == "control" else _DATA_SECONDS
             )
@@ -201,11 +201,12 @@ class Front:
         check_shape(parameters, operation.shape)
         return parameters
 
-    def _inject(self, endpoint: str, operation: Operation, parameters: dict[str, Any]) -> None:
-        """Raise the error that an installed fault wants."""
+    def _inject(self, endpoint: str, operation: Operation, parameters: dict[str, Any], call: Call) -> None:
+        """Raise the error that an installed fault wants; it is counted as one of the table that was asked for."""
         named = parameters.get("TableName") or next(iter(parameters.get("RequestItems") or ()), None)
         status = self._faults.error_for(self._router, endpoint, operation.side, named)
         if status is not None:
+            call.table = named if isinstance(named, str) else ""
             raise ApiError(by_status(status))
 
     def _told(self, trouble: Exception, call: Call, operation: Operation | None) -> ApiError:

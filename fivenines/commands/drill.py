@@ -119,6 +119,9 @@ async def _run_all(config: Config, scenarios: list[Scenario], seed: int) -> list
             if missing:
                 rows.append(Row(scenario.name, None, f"{', '.join(missing)} is not built yet", 0.0))
                 continue
+            if scenario.expect.mitigated and (mode := judgement.mitigation()["mode"]) != "act":
+                rows.append(Row(scenario.name, None, f"cfa.mitigation.mode is {mode}, not act", 0.0))
+                continue
             try:
                 verdict = await run_one(scenario, config, control, judgement, seed=seed, progress=progress)
             except (DrillFailed, ControlError, ExceptionGroup) as error:

@@ -78,7 +78,7 @@ def test_flapping_closes_less_and_less_easily() -> None:
         (7.9, 1_000, 100, True, None),
         (8.0, 46, 10, True, None),
         (8.0, 47, 10, True, "recovered"),
-        (59.0, 0, 0, True, None),
+        (29.0, 0, 0, True, None),
         (60.0, 0, 0, True, "attempts_vanished"),
         (60.0, 0, 0, False, None),
         (60.0, 3, 3, True, None),

@@ -167,6 +167,24 @@ async def test_wrong_orders_are_refused(tmp_path, body, status):
             assert (await response.json())["error"]
 
 
+async def test_routers_are_taken_out_of_the_answers_but_never_more_than_half_of_them(tmp_path):
+    """Whoever takes them out says the whole set; unknown ones, too many, and nobody without the token are refused."""
+    async with region(tmp_path) as (config, topology), aiohttp.ClientSession() as session:
+        url, token = f"http://{topology.dns_admin}/withdrawn", {"Authorization": "Bearer let me in"}
+        names = [router.name for router in topology.routers]
+        for routers, headers, status in (
+            (names[:1], {}, 401),
+            (["nobody"], token, 422),
+            (names, token, 409),
+            (names[:1], token, 200),
+        ):
+            async with session.put(url, json={"routers": routers}, headers=headers) as response:
+                assert response.status == status
+        async with session.get(url, headers=token) as response:
+            assert await response.json() == {"routers": names[:1]}
+        assert (await ask(config, NAME, "A")).answer
+
+
 async def test_garbage_is_dropped_and_counted(tmp_path):
     """Garbage gets no answer, over UDP or TCP, and the server goes on."""
     async with region(tmp_path) as (config, topology):
@@ -190,7 +208,9 @@ def responder(single=False):
     registry = CollectorRegistry()
     topology = build(config, single=single)
     return Responder(
-        directory(topology, config.domain), DnsAdmin(frozenset(topology.endpoint_hosts), registry), registry
+        directory(topology, config.domain),
+        DnsAdmin(frozenset(topology.endpoint_hosts), frozenset(r.name for r in topology.routers), registry),
+        registry,
     )
 
 

@@ -216,3 +216,14 @@ def test_a_wrong_scenario_says_what_would_be_right(text: str, reason: str) -> No
         parse(text, "mine.yaml")
     assert reason in str(caught.value)
     assert str(caught.value).startswith("mine.yaml")
+
+
+def test_what_was_done_by_itself_must_have_helped_in_time() -> None:
+    """A hook that was done and after which canaries saw no failure; a dry run helps nobody."""
+    shifted = scenario(
+        "name: x\nfaults: [{kind: power_off, zone: az1}]\nexpect: {mitigated: {hook: shift-zone, within: 9s}}"
+    )
+    action = {"hook": "shift-zone", "dry_run": False, "recovered_at": 108.0}
+    assert judge(shifted, replace(seen(), actions=(action,)), seed=0).to_json()["mitigated_seconds"] == 8.0
+    for wrong in (action | {"dry_run": True}, action | {"hook": "roll-back"}, action | {"recovered_at": None}):
+        assert "never well again" in judge(shifted, replace(seen(), actions=(wrong,)), seed=0).reason
