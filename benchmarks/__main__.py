@@ -8,9 +8,11 @@ from benchmarks import (
     canary_cost,
     canary_probe,
     collectors_killed,
+    false_pages,
     judgement_step,
     ledger_history,
     localization,
+    page_delay,
     remote_write,
     store_requests,
     table_engine,
@@ -31,6 +33,8 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "store": store_requests.run,
     "table-engine": table_engine.run,
     "remote-write": remote_write.run,
+    "false-pages": false_pages.run,
+    "page-delay": page_delay.run,
     "time-to-page": time_to_page.run,
 }
 

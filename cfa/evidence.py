@@ -27,6 +27,9 @@ Cell = tuple[str, ...]
 CEILING = 1e280
 """States stop growing here (ln = 645): lowering a state never makes an alarm more likely."""
 
+LATE_MOST = 3
+"""Successes of the second in which a change began, told after the failures: up to so many are taken to be from before it."""
+
 RATE_SECONDS = 600.0
 """Time constant of the measured updates per second."""
 
@@ -127,8 +130,12 @@ class Evidence:
         rise = np.log(factor) + (count - 1) * np.log(self._again[nodes])
         self._move(nodes, side, rise, bad=count, good=0, at=at)
 
-    def successes(self, counts: NDArray[np.int64], host: int, at: Any) -> None:
-        """``counts[node, side]`` successful attempts of one host, in closed form; ``at`` one time or ``at[node, side]``."""
+    def successes(self, counts: NDArray[np.int64], host: int, at: Any, *, asked: float | None = None) -> None:
+        """``counts[node, side]`` successful attempts of one host, in closed form; ``at`` one time or ``at[node, side]``.
+
+        ``asked``: the second in which they were asked. Failures are told at once, successes when their second is over: a
+        few of the second in which a total failure began do not speak against it.
+        """
         nodes, sides = np.nonzero(counts)
         if not len(nodes):
             return
@@ -138,16 +145,26 @@ class Evidence:
         good, r = self._good[nodes], self._r[nodes, sides]
         r = np.where(was, (1 + r) * self._good_after[nodes], r)
         left = n - was
-        self._r[nodes, sides] = np.where(left > 0, _run(r, good, left), r)
+        r = np.where(left > 0, _run(r, good, left), r)
+        late = self._late(nodes, sides, n, asked)
+        # Only what began before the change is multiplied; q/(1 − q) stands for that, so its part of R is q.
+        self._r[nodes, sides] = np.where(late, self._r[nodes, sides] * (1 - good + good ** (n + 1)), r)
         self._failed[nodes, sides, host] = False
-        self._move(nodes, sides, n * np.log(good), bad=0, good=n[:, 0], at=at)
+        self._move(nodes, sides, np.where(late, 0, n * np.log(good)), bad=0, good=np.where(late, 0, n), at=at)
+
+    def _late(self, nodes: Any, sides: Any, n: Floats, asked: float | None) -> NDArray[np.bool_]:
+        """Which alternatives of a greater part failing began in the second of these ``n`` successes, or after it."""
+        if asked is None:
+            return np.zeros((1, 1), np.bool_)
+        began = np.floor(self._since[nodes, sides, :, 0]) >= asked
+        return np.asarray(began & (self._path[nodes, sides] > 0) & (self._pk[nodes] >= self.c) & (n <= LATE_MOST))
 
     def _move(self, nodes: Any, sides: Any, rise: Floats, *, bad: int, good: Any, at: Any) -> None:
         """Moves the CUSUM paths; one that falls to 0 starts anew: the change, if any, is later than ``at``."""
         since, when = self._since[nodes, sides], np.asarray(at, np.float64).reshape(-1, 1)
         since[:, :, 0] = np.where(self._path[nodes, sides] <= 0, when, since[:, :, 0])
         since[:, :, 1] += bad
-        since[:, :, 2] += np.asarray(good, np.float64).reshape(-1, 1)
+        since[:, :, 2] += good
         path = np.maximum(self._path[nodes, sides] + rise, 0)
         since[path <= 0] = 0
         self._path[nodes, sides], self._since[nodes, sides] = path, since

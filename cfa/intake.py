@@ -161,7 +161,7 @@ class Intake:
         for part in (p for p in parts if p.bad):
             self._count_failure(part, who, at)
             self.last_bad_at = part.at if self.last_bad_at is None else max(self.last_bad_at, part.at)
-        updates = self._count_successes([p for p in parts if p.good], who, at)
+        updates = self._count_successes([p for p in parts if p.good], who, at, dated=True)
         self.evidence.rate(updates, at)
 
     def _cell_of(self, place: int) -> tuple[str, ...]:
@@ -173,16 +173,16 @@ class Intake:
         members = self.cube.membership[part.place]
         again = self.evidence.follows(self._cell_of(part.place), part.at)
         nodes = members[members != NOWHERE]
-        self.evidence.failures(nodes, int(self.cube.side[part.place]), who, part.bad, at, again=again)
+        self.evidence.failures(nodes, int(self.cube.side[part.place]), who, part.bad, min(at, part.at), again=again)
 
-    def _count_successes(self, parts: list[Part], who: int, at: float) -> int:
-        """Counts them in every node that they belong to; how many updates that was."""
+    def _count_successes(self, parts: list[Part], who: int, at: float, *, dated: bool = False) -> int:
+        """Counts them in every node that they belong to; how many updates that was. ``dated``: their ``at`` is when asked."""
         if not parts:
             return 0
         for part in parts if self.evidence.failing else ():
             self.evidence.answered(self._cell_of(part.place), part.at)
         counts = self._counts(parts)[:, :, GOOD]
-        self.evidence.successes(counts, who, at)
+        self.evidence.successes(counts, who, at, asked=max(int(p.at) for p in parts) if dated else None)
         return int(counts.sum())
 
     def retract(self, rows: Rows) -> None:

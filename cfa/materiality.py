@@ -61,6 +61,7 @@ def failing_run(at: NDArray[np.float64], good: NDArray[np.int32], bad: NDArray[n
     until = min(last, int(now - SETTLED_SECONDS) - base)
     # The first second may also hold successes from before the failure: then it counts only while there is no other.
     start = first + 1 if until > first and goods[first] else first
+    until = _full_until(goods, bads, until, last) if until >= start else until
     answered = goods[last + 1 : max(last + 1, int(now - ANSWERED_SECONDS) - base)]
     failures = sum(bads[start : until + 1])
     return Run(
@@ -70,6 +71,14 @@ def failing_run(at: NDArray[np.float64], good: NDArray[np.int32], bad: NDArray[n
         attempts=failures + sum(goods[start : until + 1]),
         ended=sum(answered) >= RUN_BREAKS_AFTER,
     )
+
+
+def _full_until(goods: list[int], bads: list[int], until: int, last: int) -> int:
+    """Later seconds that already have as many failures as the last settled one had attempts need not be waited for."""
+    full = goods[until] + bads[until]
+    while full and until < last and bads[until + 1] >= full:
+        until += 1
+    return until
 
 
 def _first_second(goods: list[int], bads: list[int], last: int) -> int:

@@ -139,3 +139,17 @@ def test_lent_strength_never_exceeds_what_all_have_together(log_m: np.ndarray) -
     log_a = 24.0
     if (log_m >= lent(log_m, log_a)).any():
         assert np.exp(log_m).sum() >= exp(log_a) * (1 - 1e-9)
+
+
+def test_successes_from_before_the_change_do_not_speak_against_it() -> None:
+    """Two successes of the second in which everything began to fail, told after the failures, cost almost nothing."""
+    dated, undated = Evidence(), Evidence()
+    for evidence, asked in ((dated, 100.0), (undated, None)):
+        evidence.reserve([1e-4])
+        for n, at in enumerate((100.4, 100.7, 101.0)):
+            evidence.failures(NODE, 0, evidence.host(str(n)), 1, at)
+        evidence.successes(np.array([[2, 0]]), evidence.host("2"), 101.1, asked=asked)
+    assert dated.log_evidence()[0, 0] > undated.log_evidence()[0, 0] + 2
+    before = dated.log_evidence()[0, 0]
+    dated.successes(np.array([[2, 0]]), 2, 102.1, asked=101.0)
+    assert dated.log_evidence()[0, 0] < before - 1

@@ -124,3 +124,13 @@ def test_no_failure_is_no_run() -> None:
 def test_budget_burned() -> None:
     """96 failures at 72 attempts a second and 99.99 % cost half a percent of the 30-day budget."""
     assert budget_burned(96, 96, 1e-4, 72.0) == pytest.approx(0.005, rel=0.05)
+
+
+def test_a_second_full_of_failures_is_not_waited_for() -> None:
+    """What has as many failures as a settled second had attempts is settled, although its successes may still be to come."""
+    found = failing_run(*rows([(0, 3), (0, 3), (0, 3)]), T + 2.7)
+    assert found is not None
+    assert (found.failures, found.attempts) == (9, 9)
+    found = failing_run(*rows([(0, 3), (0, 3), (0, 2)]), T + 2.7)
+    assert found is not None
+    assert (found.failures, found.attempts) == (6, 6)
