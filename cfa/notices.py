@@ -107,7 +107,10 @@ class Notices:
     def plan(self, event: IncidentEvent) -> tuple[Notice, ...]:
         """The notices that follow from one event, one per destination."""
         kind = _kind(event)
-        return self._numbered(event, kind) if kind is not None else ()
+        never_told = event.incident.muted_by and event.incident.id not in self._told
+        if kind is None or (kind == "ticket" and never_told):
+            return ()
+        return self._numbered(event, kind)
 
     def _numbered(self, event: IncidentEvent, kind: Kind) -> tuple[Notice, ...]:
         incident = event.incident
@@ -179,7 +182,8 @@ def _kind(event: IncidentEvent) -> Kind | None:
     """Only pages wake people; a ticket is told, to those who want tickets, when it opens and when it closes; a watch is silent."""
     if event.incident.severity == "page":
         return event.notify
-    if event.incident.severity == "ticket" and event.event in ("opened", "closed"):
+    begins = event.event in ("opened", "reopened", "unmuted") and not event.incident.muted_by
+    if event.incident.severity == "ticket" and (begins or event.event in ("closed", "folded")):
         return "ticket"
     return None
 

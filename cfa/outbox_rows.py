@@ -94,10 +94,12 @@ class OutboxRows:
         )
 
     def told(self, destination: str) -> list[Notice]:
-        """The newest delivered notice of every incident whose trigger was told here and whose resolve does not exist yet."""
+        """The newest delivered notice of every incident that was told here and has no resolve since its newest trigger."""
         rows = self._db.execute(
-            "SELECT body, MAX(number) FROM outbox WHERE destination = ? AND delivered_at IS NOT NULL AND notify != 'ticket' "
-            "AND incident NOT IN (SELECT incident FROM outbox WHERE notify = 'resolve') GROUP BY incident",
+            "SELECT body, MAX(number) FROM outbox AS told WHERE destination = ? AND delivered_at IS NOT NULL "
+            "AND notify NOT IN ('ticket', 'resolve') AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident = told.incident "
+            "AND notify = 'resolve' AND number > (SELECT MAX(number) FROM outbox AS page WHERE page.incident = told.incident "
+            "AND page.notify = 'trigger')) GROUP BY incident",
             (destination,),
         )
         return [msgspec.json.decode(body, type=Notice) for body, _ in rows]

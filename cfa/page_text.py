@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from cfa.incident import Incident
+from cfa.incident import Incident, Recovery
 from cfa.notices import Notice
 
 _WORDS = {"trigger": "PAGE", "update": "UPDATE", "resolve": "RESOLVED", "ticket": "TICKET"}
@@ -47,7 +47,8 @@ def where(scope: dict[str, str]) -> str:
 def headline(notice: Notice) -> str:
     """The first line, which is unlike that of every other notice."""
     incident = notice.incident
-    return f"{_WORDS[notice.notify]} {where(incident.scope)} · {utc(notice.at)} · {notice.key}"
+    word = "FOLDED" if incident.folded_into and notice.notify == "resolve" else _WORDS[notice.notify]
+    return f"{word} {where(incident.scope)} · {utc(notice.at)} · {notice.key}"
 
 
 def page_text(notice: Notice, console_url: str) -> str:
@@ -58,15 +59,24 @@ def page_text(notice: Notice, console_url: str) -> str:
         ("What", _what(incident)),
         ("Since", _since(incident)),
         ("How much", _how_much(incident)),
-        ("How sure", _how_sure(incident)),
+        ("How sure", _how_sure(incident) if incident.recovery is None else _how_sure_it_is_over(incident.recovery)),
         ("Where", _reach(incident)),
         ("Witnesses", _witnesses(incident)),
         ("Servers say", f"{incident.servers.verdict}: {incident.servers.detail or 'nothing more'}"),
-        ("Do next", next_step(incident) if incident.state == "open" else f"nothing; it ended ({notice.reason})"),
+        ("Do next", _do_next(incident, notice.reason)),
         ("Links", f"{url}/incidents/{incident.id}  {url}/"),
     )
     body = [f"{label:<{_LABEL_WIDTH}}{text}" for label, text in lines]
     return "\n".join([headline(notice), *body, *_details(incident, notice)])
+
+
+def _do_next(incident: Incident, reason: str) -> str:
+    if incident.folded_into:
+        return f"it is NOT over: it is a part of {incident.folded_into}, which goes on; look there"
+    if incident.state != "open":
+        return f"nothing; it ended ({reason})"
+    taken = f"{incident.acknowledged_by} has taken it; " if incident.acknowledged_by else ""
+    return f"{taken}{next_step(incident)}"
 
 
 def next_step(incident: Incident) -> str:
@@ -106,6 +116,13 @@ def _how_sure(incident: Incident) -> str:
     return (
         f"evidence {seen.log_evidence:.1f} against a threshold of {seen.log_threshold:.1f} (nats); "
         f"a fleet that just meets its objective would show this once in {seen.would_happen_once_in_years:.3g} years"
+    )
+
+
+def _how_sure_it_is_over(seen: Recovery) -> str:
+    return (
+        f"{seen.successes} successes by {len(seen.hosts)} witnesses in {seen.quiet_seconds:.0f} s and no failure since "
+        f"{utc(seen.last_failure_at)}; at most {seen.share_at_most * 100:.2g} % can still fail (95 %)"
     )
 
 
