@@ -2,7 +2,7 @@
 
 A row is some attempts of one place at one time. ``at`` is when the witness meant to ask, ``received`` when the
 collector heard of it. Rows of a host that is not believed stay here, marked, until its word is wanted again. ``confirm``: asked because another
-zone's attempt had failed; evidence, but in no share, budget or window.
+zone's attempt had failed; evidence, but in no availability, budget or window.
 """
 
 from dataclasses import dataclass

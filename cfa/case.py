@@ -74,7 +74,7 @@ class Tally:
             self.wrong_hosts[path.host] += int(row["wrong"])
 
     def confirm(self, row: Rows, cube: Cube) -> None:
-        """Takes one row that was asked because of a failure: who saw it, too, or did not; in no share, budget or calm."""
+        """Takes one row that was asked because of a failure: who saw it, too, or did not; in no count, budget or calm."""
         place = int(row["place"])
         host = cube.paths[place].host
         if row["bad"]:
@@ -173,6 +173,9 @@ class Case:
 
 
 def run_of(cube: Cube, rows: Rows, what: tuple[int, str | None, str | None], now: float) -> Run | None:
-    """The latest run of failures among the rows that (node, connection, side) covers."""
-    inside: NDArray[np.void] = rows[mask_of(cube, rows["place"], *what) & ~rows["confirm"]]
+    """The latest run of failures among the rows that (node, connection, side) covers.
+
+    Those asked because of a failure are among them: the question is whether it fails *now*, and what was asked to find that out says it best.
+    """
+    inside: NDArray[np.void] = rows[mask_of(cube, rows["place"], *what)]
     return failing_run(inside["at"], inside["good"], inside["bad"], now) if len(inside) else None

@@ -1,4 +1,4 @@
-"""Attempts made because another zone's had failed: evidence for a page, but in no availability, window, share or budget."""
+"""Attempts made because another zone's had failed: evidence for a page, but in no availability, window or budget."""
 
 from typing import Any
 
