@@ -21,6 +21,8 @@ logger = logging.getLogger("cfa.dispatch")
 
 LOOK_SECONDS = 1.0
 VIEW_SECONDS = 5.0
+FOLLOW_SECONDS = 30 * 86400.0
+"""Whoever was told by a second route is followed up so long."""
 SLI_SECONDS = 30 * 86400.0
 
 
@@ -61,7 +63,7 @@ class Dispatch:
         if self._config.escalations:
             pages = await store.run(store.open_pages)
             await self._add("escalation", escalated(pages, self._config.escalations, now))
-        await self._add("follow", await store.run(store.unfollowed))
+        await self._add("follow", await store.run(store.unfollowed, now - FOLLOW_SECONDS))
         await self._watch_paths(now)
         if self.added.total() > before:
             self._outbox.wake()

@@ -54,7 +54,7 @@ class OutboxRows:
     def triggers_waiting(self, limit: int = 500) -> list[Pending]:
         """The pages that their destination has not taken, oldest first."""
         rows = self._db.execute(
-            f"SELECT {_PENDING} FROM outbox WHERE notify = 'trigger' AND {_WAITS} ORDER BY number LIMIT ?",  # noqa: S608
+            f"SELECT {_PENDING} FROM outbox INDEXED BY outbox_pending WHERE notify = 'trigger' AND {_WAITS} ORDER BY number LIMIT ?",  # noqa: S608
             (limit,),
         )
         return [_pending(row) for row in rows]
@@ -94,12 +94,13 @@ class OutboxRows:
         )
 
     def told(self, destination: str) -> list[Notice]:
-        """The newest delivered notice of every incident that was told here and has no resolve since its newest trigger."""
+        """The newest delivered notice of every open incident that was told here and has no resolve since its newest trigger."""
         rows = self._db.execute(
-            "SELECT body, MAX(number) FROM outbox AS told WHERE destination = ? AND delivered_at IS NOT NULL "
+            "SELECT told.body, MAX(number) FROM incidents i INDEXED BY incidents_open CROSS JOIN outbox AS told "
+            "ON told.incident = i.id WHERE i.closed_at IS NULL AND destination = ? AND delivered_at IS NOT NULL "
             "AND notify NOT IN ('ticket', 'resolve') AND NOT EXISTS (SELECT 1 FROM outbox WHERE incident = told.incident "
             "AND notify = 'resolve' AND number > (SELECT MAX(number) FROM outbox AS page WHERE page.incident = told.incident "
-            "AND page.notify = 'trigger')) GROUP BY incident",
+            "AND page.notify = 'trigger')) GROUP BY told.incident",
             (destination,),
         )
         return [msgspec.json.decode(body, type=Notice) for body, _ in rows]
@@ -107,7 +108,7 @@ class OutboxRows:
     def open_pages(self) -> list[tuple[Incident, Notice]]:
         """Every incident that is open and was paged, as it is now, with its newest trigger."""
         rows = self._db.execute(
-            "SELECT i.body, o.body, MAX(o.n) FROM incidents i JOIN outbox o ON o.incident = i.id AND o.notify = 'trigger' "
+            "SELECT i.body, o.body, MAX(o.n) FROM incidents i INDEXED BY incidents_open CROSS JOIN outbox o ON o.incident = i.id AND o.notify = 'trigger' "
             "WHERE i.closed_at IS NULL GROUP BY i.id"
         )
         return [
@@ -115,17 +116,21 @@ class OutboxRows:
             for incident, trigger, _ in rows
         ]
 
-    def unfollowed(self) -> list[Notice]:
-        """Updates and the resolve that somebody told by a second route has not been sent: the judgement's plan does not know them."""
+    def unfollowed(self, since: float = 0.0) -> list[Notice]:
+        """Updates and the resolve that somebody told by a second route has not been sent: the judgement's plan does not know them.
+
+        ``since``: when they were told, at the earliest.
+        """
         rows = self._db.execute(
             "SELECT told.destination, MIN(next.number), next.body FROM (SELECT t.incident, t.destination, "
             "(SELECT MIN(b.number) FROM outbox b WHERE b.incident = t.incident AND b.notify = 'trigger' AND b.n = t.n) AS began "
-            "FROM outbox t WHERE t.origin IS NOT NULL AND t.notify = 'trigger') told JOIN outbox next "
+            "FROM outbox t WHERE t.origin IS NOT NULL AND t.notify = 'trigger' AND t.created_at >= ?) told JOIN outbox next "
             "ON next.incident = told.incident AND next.notify IN ('update', 'resolve') AND next.number > told.began "
             "WHERE next.number <= COALESCE((SELECT MIN(r.number) FROM outbox r WHERE r.incident = told.incident "
             "AND r.notify = 'resolve' AND r.number > told.began), 9e18) AND NOT EXISTS (SELECT 1 FROM outbox mine "
             "WHERE mine.incident = told.incident AND mine.destination = told.destination AND mine.notify = next.notify "
-            "AND mine.n = next.n) GROUP BY told.destination, next.incident, next.notify, next.n ORDER BY 2"
+            "AND mine.n = next.n) GROUP BY told.destination, next.incident, next.notify, next.n ORDER BY 2",
+            (since,),
         )
         return [replace(msgspec.json.decode(body, type=Notice), destination=name) for name, _, body in rows]
 

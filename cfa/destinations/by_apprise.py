@@ -21,12 +21,16 @@ REMEDY = "kind: apprise needs the package: pip install 'fivenines[apprise]'"
 TYPES = {"trigger": "failure", "update": "warning", "resolve": "success", "ticket": "info"}
 
 
+class MissingPackage(RuntimeError):
+    """An extra that is not installed; the text says how to."""
+
+
 def library() -> Any:
-    """The package; raises ``RuntimeError`` with the remedy when it is not installed."""
+    """The package; raises :class:`MissingPackage` when it is not installed."""
     try:
         import apprise  # noqa: PLC0415 -- an extra
     except ImportError as error:
-        raise RuntimeError(REMEDY) from error
+        raise MissingPackage(REMEDY) from error
     return apprise
 
 
@@ -36,7 +40,7 @@ class AppriseDestination:
     refresh_seconds: float | None = None
 
     def __init__(self, name: str, url_file: Path, console_url: str) -> None:
-        """Raises ``RuntimeError`` when Apprise is not installed."""
+        """Raises :class:`MissingPackage` when Apprise is not installed."""
         self.name = name
         self._url_file = url_file
         self._console_url = console_url

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cfa.destinations.by_apprise import MissingPackage
 from fivenines.commands.options import ConfigOption, fail, resolved
 from fivenines.config import Config
 from fivenines.part import configure_logging, serve
@@ -83,7 +84,7 @@ def _serve(kind: str, config: Config, zone: str | None) -> None:
     configure_logging()
     try:
         serve(kind, config, zone)
-    except OSError as error:
+    except (OSError, MissingPackage) as error:
         fail(f"fivenines: {error}")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,42 @@ async def test_a_page_travels_from_the_feed_to_log_webhook_and_api(tmp_path: Pat
     }
     assert [one["id"] for one in incidents] == ["i-one"]
     assert 'cfa_incidents_open{severity="page"} 1.0' in metrics
+    assert 'cfa_time_to_page_seconds_count{destination="first"} 1.0' in metrics
+    assert "cfa_active 1.0" in metrics
+    assert (status["delivery"]["pair"], status["delivery"]["heartbeat"]) == (None, None)
     text = (tmp_path / "pages.log").read_text()
     assert text.startswith("PAGE zone az1")
     assert receiver.got[0]["alerts"][0]["labels"]["incident"] == "i-one"
+
+
+@pytest.mark.parametrize("hole", ["silent", "refused"])
+async def test_a_black_hole_delays_nothing_else(tmp_path: Path, hole: str) -> None:
+    """Beside a webhook that never answers, twenty pages reach the other one, and the log, as soon as without it."""
+    collector, good, never = FakeCollector(), Receiver(), Receiver(hang=True)
+    async with (
+        serving(collector.application()) as feed_url,
+        serving(good.application()) as good_url,
+        serving(never.application()) as never_url,
+    ):
+        bad = Destination(kind="webhook", url=never_url if hole == "silent" else "http://127.77.7.1:1")
+        seconds = []
+        for number, places in enumerate(([], [bad])):
+            good.got.clear()
+            settings = config_for(tmp_path / str(number), feed_url, Destination(kind="webhook", url=good_url), *places)
+            collector.entries.clear()
+            ready = asyncio.Event()
+            async with running(server.run(settings, ready, ScriptedJudgement)):
+                await ready.wait()
+                collector.append(entry(1))
+                began = time.monotonic()
+                collector.append(*(entry(2 + one, "trigger", f"n{one}") for one in range(20)))
+                await eventually(lambda: len(good.got) == 20, 10)
+                seconds.append(time.monotonic() - began)
+                log = settings.data_dir / "pages.log"
+                await eventually(lambda log=log: log.read_text().count("PAGE zone az1") == 20, 10)
+                assert (await get(settings, "/v1/status"))[1]["data_age_seconds"] < 5
+    assert never.attempts >= (hole == "silent")
+    assert seconds[1] < seconds[0] + 1.0, seconds
 
 
 async def test_bad_requests_are_refused_politely(tmp_path: Path) -> None:
