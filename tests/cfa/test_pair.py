@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
@@ -236,3 +237,44 @@ async def test_one_page_whoever_dies(tmp_path: Path, order: str) -> None:
         await asyncio.sleep(1.0)
     assert heard(receiver) == ["i-one/trigger/1", "i-one/resolve/1", "i-two/trigger/1", "i-two/resolve/1"]
     assert taken_over < 10
+
+
+@pytest.mark.proof
+async def test_killed_at_random_moments_every_page_is_told_once_under_its_id(tmp_path: Path) -> None:
+    """Eight times one of the two, mostly the active one, dies at a random moment while pages flow: none is lost, all are in order.
+
+    What comes twice has the same identity both times, and is at most what was under way at the kills.
+    """
+    chance, cursor, rounds = random.Random(23), 1, 8
+    async with pair(tmp_path) as (two, collector, receiver):
+        await two.start("a")
+        await two.start("b")
+        active = await two.settled()
+        collector.append(entry(1))
+        for life in range(rounds):
+            for number in range(6):
+                for word in ("trigger", "update", "resolve"):
+                    cursor += 1
+                    collector.append(entry(cursor, word, f"{life}-{number}"))
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(chance.uniform(0.0, 0.25))
+            victim = active if chance.random() < 0.8 else {"a": "b", "b": "a"}[active]
+            await two.kill(victim)
+            if chance.random() < 0.5:
+                await asyncio.sleep(chance.uniform(0.0, 3.0))
+            await two.start(victim)
+            active = await two.settled()
+        wanted = {
+            f"i-{life}-{number}/{word}/1"
+            for life in range(rounds)
+            for number in range(6)
+            for word in ("trigger", "update", "resolve")
+        }
+        await eventually(lambda: set(heard(receiver)) == wanted, 30)
+        await asyncio.sleep(1.0)
+    told = heard(receiver)
+    assert set(told) == wanted
+    for incident in {key.split("/")[0] for key in wanted}:
+        words = [key.split("/")[1] for key in told if key.startswith(f"{incident}/")]
+        assert list(dict.fromkeys(words)) == ["trigger", "update", "resolve"]
+    assert len(told) - len(wanted) <= rounds * 8
