@@ -2,17 +2,22 @@
 
 import datetime as dt
 
+from cfa.finding_words import WORDS
 from cfa.incident import Incident, Recovery
 from cfa.notices import Notice
 
 _WORDS = {"trigger": "PAGE", "update": "UPDATE", "resolve": "RESOLVED", "ticket": "TICKET"}
 _LABEL_WIDTH = 13
 
+MOST_YEARS = 1e9
+"""Rarer than once in so many years is not told in figures."""
+
 NEXT_STEPS: tuple[tuple[str, str], ...] = (
     ("destination", "look at the destination's own state and at its key or token; pages go to the others meanwhile"),
     ("observer_zone", "look at the canaries and the network of that zone first; the store answers everybody else"),
     ("observer", "look at that canary host first; the store answers everybody else"),
     ("partition", "look at the partition's leader and replicas; move the leader if one replica is sick"),
+    ("version", "roll this version back, or stop its deployment: other versions answer well"),
     ("node", "take the node out of service; its replicas are rebuilt elsewhere"),
     ("router", "take the router out of DNS, then look at its log"),
     ("table", "look at the table's last changes, capacity and replication groups"),
@@ -35,8 +40,21 @@ def utc(at: float) -> str:
 
 
 def percent(ratio: float) -> str:
-    """A ratio for people: ``0.5 %``, ``99.995 %``."""
-    return f"{ratio * 100:.6g} %"
+    """A ratio for people: three digits, more near 100 %: ``0.5 %``, ``34.8 %``, ``99.995 %``."""
+    return f"{ratio * 100:.3g} %" if ratio < 0.99 else f"{ratio * 100:.6g} %"
+
+
+def rarity(years: float) -> str:
+    """``once in 3,000 years``: two digits, the unit that reads best."""
+    if years >= MOST_YEARS:
+        return "less often than once in a thousand million years"
+    for unit, length in (("years", 1.0), ("days", 1 / 365.25), ("hours", 1 / 8766)):
+        if years >= 2 * length or unit == "hours":
+            count = years / length
+            digits = max(0, len(str(int(count))) - 2)
+            shown = max(1, round(count / 10**digits) * 10**digits)
+            return f"once in {shown:,} {unit}" if shown > 1 else f"once in an {unit[:-1]}"
+    return "often"
 
 
 def where(scope: dict[str, str]) -> str:
@@ -80,24 +98,30 @@ def _do_next(incident: Incident, reason: str) -> str:
 
 
 def next_step(incident: Incident) -> str:
-    """What to do first."""
+    """What to do first: what the most frequent reason says, else what finding and scope say."""
     worst = max(incident.reasons, key=lambda reason: (incident.reasons[reason], reason), default="")
     for prefix, step in _REASON_STEPS:
         if worst.startswith(prefix):
             return step
-    return next((step for key, step in NEXT_STEPS if key in incident.scope), "open the console and look at the matrix")
+    first = WORDS[incident.finding].step
+    if first and not first.endswith("; "):
+        return first
+    found = (step for key, step in NEXT_STEPS if key in incident.scope)
+    return first + next(found, "open the console and look at the matrix")
 
 
 def _what(incident: Incident) -> str:
     if not incident.operations:
         return incident.summary
-    sides = {"client": "seen by clients only", "server": "seen by servers only", "both": "seen by clients and servers"}
-    connection = f", only {incident.connection} connections" if incident.connection else ""
-    return f"{' and '.join(incident.operations)} fail, {sides[incident.side]}{connection}. {incident.summary}"
+    words = WORDS[incident.finding]
+    connection = f" on {incident.connection} connections only" if incident.connection else ""
+    hurt = f"{' and '.join(f'{side}s' for side in incident.operations)} fail{connection}"
+    return f"{words.name}: {hurt}; {words.means}. {incident.summary}"
 
 
 def _since(incident: Incident) -> str:
-    since = f"{utc(incident.first_failure_at)} (first failed attempt); judged {utc(incident.opened_at)}"
+    begun = "a canary was last heard" if incident.finding == "monitoring_blind" else "first failed attempt"
+    since = f"{utc(incident.first_failure_at)} ({begun}); judged {utc(incident.opened_at)}"
     if incident.closed_at is None:
         return since
     return f"{since}; over {utc(incident.closed_at)} after {incident.closed_at - incident.first_failure_at:.0f} s"
@@ -105,17 +129,22 @@ def _since(incident: Incident) -> str:
 
 def _how_much(incident: Incident) -> str:
     seen = incident.evidence
+    if not seen.attempts:
+        return "not counted"
+    of = "calls" if incident.finding == "not_covered" else "requests" if incident.side == "server" else "attempts"
     return (
-        f"{seen.failures} of {seen.attempts} attempts failed: {percent(seen.share)} "
-        f"[{percent(seen.share_low)}, {percent(seen.share_high)}]; {percent(seen.budget_burned)} of the 30-day budget burned"
+        f"{seen.failures:,} of {seen.attempts:,} {of} failed: {percent(seen.share)} (between {percent(seen.share_low)} and "
+        f"{percent(seen.share_high)}); {percent(seen.budget_burned)} of the 30-day error budget burned"
     )
 
 
 def _how_sure(incident: Incident) -> str:
     seen = incident.evidence
+    if not seen.log_threshold:
+        return "certain: it is what was measured, not an estimate"
     return (
-        f"evidence {seen.log_evidence:.1f} against a threshold of {seen.log_threshold:.1f} (nats); "
-        f"a fleet that just meets its objective would show this once in {seen.would_happen_once_in_years:.3g} years"
+        f"a fleet exactly at its objective would show this {rarity(seen.would_happen_once_in_years)} "
+        f"(evidence {seen.log_evidence:.1f}, pages from {seen.log_threshold:.1f} nats on)"
     )
 
 
@@ -128,15 +157,19 @@ def _how_sure_it_is_over(seen: Recovery) -> str:
 
 def _reach(incident: Incident) -> str:
     reach = incident.blast_radius
-    return (
-        f"{where(incident.scope)}; endpoints {_listed(reach.endpoints)}; operations {_listed(reach.operations)}; "
-        f"tables {_listed(reach.tables)}; {reach.partitions} partitions; {percent(reach.share_of_region)} of the region"
-    )
+    parts = [
+        f"{name} {_listed(values)}"
+        for name, values in (("endpoints", reach.endpoints), ("operations", reach.operations), ("tables", reach.tables))
+        if values
+    ]
+    parts += [f"{reach.partitions} partitions"] if reach.partitions else []
+    parts += [f"{percent(reach.share_of_region)} of what is asked of the region"] if reach.share_of_region else []
+    return "; ".join([where(incident.scope), *parts])
 
 
 def _witnesses(incident: Incident) -> str:
     seen = incident.witnesses
-    return f"failing for {_listed(seen.bad)}; fine for {_listed(seen.good)}; not believed: {_listed(seen.recused)}"
+    return f"seen by {_listed(seen.bad)}; not seen by {_listed(seen.good)}; not believed: {_listed(seen.recused)}"
 
 
 def _details(incident: Incident, notice: Notice) -> list[str]:

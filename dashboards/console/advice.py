@@ -36,6 +36,10 @@ FIRST: dict[str, tuple[str, ...]] = {
         "Find the leader of {partition} and whether it moved or cannot commit.",
         "Look for a hot key; a hot partition asks for a split, not for a restart.",
     ),
+    "version": (
+        "Roll version {version} back, or stop its deployment: other versions answer well.",
+        "Confirm that failures end where the old version is back.",
+    ),
     "observer": (
         "Suspect the witness {observer} first: its own network, clock or load.",
         "Customers elsewhere are well; no store was blamed.",
@@ -81,5 +85,16 @@ def _kind(scope: Mapping[str, str]) -> str:
     """The narrowest known kind of ``scope``."""
     if "zone" in scope and "endpoint" in scope:
         return "zone endpoint"
-    order = ("node", "router", "observer", "observer_zone", "partition", "table", "endpoint", "zone", "region")
+    order = (
+        "version",
+        "node",
+        "router",
+        "observer",
+        "observer_zone",
+        "partition",
+        "table",
+        "endpoint",
+        "zone",
+        "region",
+    )
     return next((kind for kind in order if kind in scope), "region")

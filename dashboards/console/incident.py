@@ -6,6 +6,18 @@ from dashboards.console import advice, wording
 from dashboards.console.payloads import Event, Example, Incident
 
 SEVERITY_MARKS = {"page": "✕", "ticket": "!", "watch": "◔"}
+FINDINGS = {
+    "outage": "outage: clients fail and the servers fail requests, too",
+    "gray_failure": "gray failure: clients fail while the servers call themselves well",
+    "never_arrived": "requests never arrive: clients fail before any server has their request",
+    "correctness": "wrong answers: requests are answered, but wrongly",
+    "masked_by_retries": "hidden from customers: servers fail requests while every canary is well",
+    "not_covered": "customers hurt where no canary asks: their calls fail while every canary is well",
+    "monitoring_blind": "monitoring down: no canary is heard, nobody knows what customers get",
+    "canaries_in_trouble": "canaries in trouble: only witnesses of one place see it",
+    "durability": "durability at risk: nobody is hurt yet, but what is stored is in danger",
+}
+"""What canaries, customers and servers say together; a finding that is not here says nothing yet."""
 SERVER_WORDS = {
     "silent": "The servers are silent",
     "bad": "The servers count errors too",
@@ -130,8 +142,10 @@ def _hurt(incident: Incident) -> Fact:
     operations = wording.listing([f"{wording.operation(name)}s" for name in incident.operations])
     only = f"on {incident.connection} connections only" if incident.connection else ""
     seen = {"client": "seen by clients only", "server": "seen by servers only", "both": "seen by clients and servers"}
-    support = ", ".join(part for part in (seen.get(incident.side, ""), only) if part)
-    return Fact("What is hurt", operations[:1].upper() + operations[1:], support)
+    told = FINDINGS.get(incident.finding) or seen.get(incident.side, "")
+    support = ", ".join(part for part in (told, only) if part)
+    hurt = operations if incident.operations else "the monitoring" if incident.finding == "monitoring_blind" else ""
+    return Fact("What is hurt", hurt[:1].upper() + hurt[1:] or wording.NOTHING, support)
 
 
 def _since(incident: Incident, now: float) -> Fact:

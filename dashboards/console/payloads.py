@@ -150,6 +150,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "open"
     severity: str = "watch"
     scope: dict[str, str] = {}
+    finding: str = "unknown"
     connection: str | None = None
     operations: list[str] = []
     side: str = ""

@@ -27,6 +27,7 @@ SCOPE_WORDS = {
     "operation": "operation",
     "router": "router",
     "node": "storage node",
+    "version": "software version",
     "table": "table",
     "partition": "partition",
     "observer": "canary host",

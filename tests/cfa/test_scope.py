@@ -34,6 +34,7 @@ def attempts(count: int, seed: int = 1) -> list[Path]:
                 zone_of(router),
                 node,
                 zone_of(node),
+                "2.1.0" if router in ("az1-router-1", "az3-router-2") else "2.0.0",
             )
         )
     return paths
@@ -61,6 +62,7 @@ FAULTS = {
         lambda p: p.endpoint == "fips" and "az3" in (p.router_zone, p.node_zone),
     ),
     "router": ({"router": "az1-router-2"}, None, None, lambda p: p.router == "az1-router-2"),
+    "version": ({"version": "2.1.0"}, None, None, lambda p: p.version == "2.1.0"),
     "node": ({"node": "az1-node-2"}, None, None, lambda p: p.node == "az1-node-2"),
     "partition": ({"table": "canary", "partition": "p5"}, None, None, lambda p: p.partition == "p5"),
     "writes": ({"region": "local"}, None, "write", lambda p: p.operation == "write"),
@@ -87,6 +89,15 @@ def test_two_faults() -> None:
     )
     scopes = [scope_of(cube.nodes[e.node]) for e in found]
     assert sorted(map(str, scopes)) == sorted(map(str, [{"router": "az1-router-1"}, {"endpoint": "fips"}]))
+
+
+def test_a_bad_version_on_one_router_is_named_as_the_version() -> None:
+    """Of two explanations as good as each other, the one that was just deployed; a version that runs everywhere is the region."""
+    paths = [p._replace(version="2.1.0" if p.router == "az1-router-1" else "2.0.0") for p in attempts(1_500)]
+    cube, found = explain([(p, p.version == "2.1.0") for p in paths])
+    assert [scope_of(cube.nodes[e.node]) for e in found] == [{"version": "2.1.0"}]
+    cube, found = explain([(p._replace(version="2.0.0"), True) for p in paths])
+    assert [scope_of(cube.nodes[e.node]) for e in found] == [{"region": "local"}]
 
 
 def test_attempts_without_an_answer_are_explained_by_their_router() -> None:
