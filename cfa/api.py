@@ -21,6 +21,7 @@ from cfa.report.compute import ReportSource, week_report
 from cfa.report.figures import Interruption
 from cfa.report.period import Period
 from cfa.state import StateStore
+from cfa.time_to_page import summary
 
 logger = logging.getLogger("cfa.api")
 
@@ -175,7 +176,8 @@ class Api:
                 )
             except FeedUnavailable as error:
                 raise web.HTTPBadGateway(text=f"the collector's ledger: {error}") from error
-        return _json(report)
+            seconds = await self._store.run(self._store.times_to_page, period.start, period.end)
+        return _json({**msgspec.to_builtins(report), "time_to_page": summary(seconds)})
 
     def _reason_not_ready(self) -> str | None:
         engine = self._engine
@@ -208,7 +210,8 @@ class Api:
 
 
 def _interruptions(incidents: list[Incident]) -> list[Interruption]:
-    return [Interruption.of(one) for one in incidents]
+    """What customers suffered: a pager path that is broken is our own trouble."""
+    return [Interruption.of(one) for one in incidents if one.category != "monitoring"]
 
 
 def _ended_after(incident: Incident, since: float) -> bool:

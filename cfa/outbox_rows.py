@@ -150,13 +150,13 @@ class OutboxRows:
             ).fetchall()
         )
 
-    def times_to_page(self, since: float, limit: int = 1000) -> list[float]:
+    def times_to_page(self, since: float, until: float = 1e18, limit: int = 1000) -> list[float]:
         """Seconds from an incident's first failure until the first destination beside the log had the page, newest first."""
         rows = self._db.execute(
             "SELECT body, MIN(CASE WHEN destination = 'log' THEN NULL ELSE delivered_at END), MIN(delivered_at) FROM outbox "
-            "WHERE notify = 'trigger' AND n = 1 AND delivered_at IS NOT NULL AND created_at >= ? GROUP BY incident "
-            "ORDER BY number DESC LIMIT ?",
-            (since, limit),
+            "WHERE notify = 'trigger' AND n = 1 AND delivered_at IS NOT NULL AND created_at >= ? AND created_at < ? "
+            "GROUP BY incident ORDER BY number DESC LIMIT ?",
+            (since, until, limit),
         ).fetchall()
         notices = [(msgspec.json.decode(body, type=Notice), first or logged) for body, first, logged in rows]
         return [at - one.incident.first_failure_at for one, at in notices if one.incident.category == "availability"]
