@@ -64,7 +64,9 @@ class CollectorConfig(BaseModel):
     scrape_interval_seconds: float = Field(2.0, gt=0)
     scrape_timeout_seconds: float = Field(1.0, gt=0)
     feed_retention_seconds: float = Field(
-        3600.0 * 6, gt=0, description="how long the judgement may be away and still catch up entry by entry"
+        3600.0 * 6,
+        gt=0,
+        description="how long the judgement may be away and still catch up entry by entry, and how far a backtest is exact",
     )
     seal_after_seconds: float = Field(
         600.0,

@@ -4,6 +4,7 @@ import typer
 
 from fivenines.commands import (
     archive,
+    backtest,
     config,
     dashboards,
     drill,
@@ -11,8 +12,8 @@ from fivenines.commands import (
     incidents,
     ledger,
     maintenance,
+    mitigation,
     parts,
-    planned,
     report,
     rules,
     silence,
@@ -34,8 +35,9 @@ app.command("up")(up.up)
 app.command("status")(status.status)
 app.command("endpoints")(status.endpoints)
 app.command("incidents")(incidents.incidents)
+app.command("mitigation")(mitigation.mitigation)
 app.command("report")(report.report)
-app.command("backtest")(planned.backtest)
+app.command("backtest")(backtest.backtest)
 app.add_typer(config.app, name="config")
 app.add_typer(fault.app, name="fault")
 app.add_typer(drill.app, name="drill")
