@@ -65,6 +65,14 @@ class CfaConfig(Frozen):
     false_pages_per_year: float = Field(
         1.0, gt=0, description="for the whole fleet; the evidence threshold is derived from it"
     )
+    counters_feed: str | None = Field(
+        None,
+        description="URL of the collector whose counters of single tables are judged; none: no tables (docs/tables.md)",
+    )
+    table_groups: str | None = Field(
+        None,
+        description="a regular expression whose first group, found in a table's name, is the group it is added up in",
+    )
     durability: DurabilityConfig = DurabilityConfig()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = Field((), description="which incidents go where; none: pages to all that want pages")

@@ -17,7 +17,7 @@ import msgspec
 
 from cfa.acting import Actions, Answer
 from cfa.config import CfaConfig
-from cfa.incident import IncidentEvent
+from cfa.incident import Incident, IncidentEvent
 from cfa.notices import Notices
 from cfa.operators import Action, Refusal, annotated
 from cfa.ports import Feed, FeedGap, FeedUnavailable, Journaled, Judge, JudgeFactory
@@ -66,6 +66,8 @@ class Engine:
         self.gaps = 0
         self.entries = 0
         self.step_seconds = 0.0
+        self.beside: Callable[[], list[Incident]] = list
+        """Open incidents of whoever judges beside us and commits to the same store."""
         self._store = store
         self._feed = feed
         self._actions = Actions(judge)
@@ -311,7 +313,7 @@ class Engine:
     async def _close_orphans(self) -> None:
         """Incidents that the store calls open and the judgement does not know (its snapshots were lost) are ended and told."""
         stored = await self._store.run(self._store.open_incidents)
-        events = orphans(stored, self.judge.incidents(), self.now())
+        events = orphans(stored, [*self.judge.incidents(), *self.beside()], self.now())
         if events:
             logger.warning("ending %d incidents that the judgement no longer knows", len(events))
             await self._commit(events, snapshot=True)

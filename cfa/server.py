@@ -6,8 +6,9 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from cfa.api import Api
@@ -29,6 +30,9 @@ from cfa.report.compute import Several
 from cfa.routes import Routes
 from cfa.side import SideBySide, listening
 from cfa.state import StateStore
+
+if TYPE_CHECKING:
+    from cfa.tables.lane import TableLane
 
 logger = logging.getLogger("cfa")
 
@@ -103,6 +107,7 @@ async def judge(
         app.router.add_get("/v1/mitigations", mitigator.answer)
         if side is not None:
             side.add_routes(app.router)
+        lanes = await _tables(config, store, stack, engine, (app.router, registry, outbox.wake))
         await stack.enter_async_context(listening(app, config.host, config.port))
         logger.info("judging on http://%s:%d from entry %d", config.host, config.port, engine.cursor)
         if ready is not None:
@@ -112,9 +117,28 @@ async def judge(
             tasks.create_task(outbox.run(), name="cfa-outbox")
             tasks.create_task(dispatch.run(), name="cfa-dispatch")
             tasks.create_task(mitigator.run(), name="cfa-mitigator")
+            for lane in lanes:
+                tasks.create_task(lane.run(), name="cfa-tables")
             if heartbeat is not None:
                 stack.push_async_callback(heartbeat.close)
                 tasks.create_task(heartbeat.run(), name="cfa-heartbeat")
+
+
+async def _tables(
+    config: CfaConfig,
+    store: StateStore,
+    stack: contextlib.AsyncExitStack,
+    engine: Engine,
+    places: tuple[web.UrlDispatcher, CollectorRegistry, Callable[[], None]],
+) -> "list[TableLane]":
+    """What judges the counters of single tables, when there are any."""
+    if config.counters_feed is None:
+        return []
+    from cfa.tables.start import start  # noqa: PLC0415 (arrays for a million tables, which few need)
+
+    lane = await start(config, store, stack, lambda: _tls(config.collector_tls), places)
+    engine.beside = lane.open_incidents
+    return [lane]
 
 
 def _mitigator(config: CfaConfig, engine: Engine, leads: Callable[[], bool]) -> Mitigator:

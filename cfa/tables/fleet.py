@@ -131,6 +131,10 @@ class Fleet:
             counts = kinds[kind] = grown
         return counts
 
+    def resume(self, cursor: int, received_at: float, at: int | None) -> None:
+        """Goes on after the entry ``cursor``; nothing may be in flight but what an earlier feed brought."""
+        self.cursor, self.received_at, self.at = cursor, received_at, at
+
     def tick(self, received_at: float) -> Tick:
         """Judges what was counted since the last tick; the feed has come to ``received_at``."""
         now = int(received_at) // TICK_SECONDS * TICK_SECONDS
