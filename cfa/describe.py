@@ -257,6 +257,7 @@ def _subject(case: Case, scene: Scene) -> str:
         "zone_endpoint": "endpoint {1} in {0}",
         "table": "table {0}",
         "partition": "partition {1} of table {0}",
+        "operation": "operation {0}",
         "version": "software version {0}",
         "observer_zone": "canaries in {0}",
         "observer": "canary host {0}",

@@ -23,6 +23,7 @@ NEXT_STEPS: tuple[tuple[str, str], ...] = (
     ("table", "look at the table's last changes, capacity and replication groups"),
     ("zone", "shift traffic away from the zone, then find out why; leaders move by themselves"),
     ("endpoint", "check DNS, certificate and load balancer of the endpoint; send customers to another endpoint"),
+    ("operation", "look at what was deployed or configured for this operation alone; the others answer well"),
     ("region", "stop what is being deployed; look at what all zones share: DNS, identity, metadata"),
 )
 """What to do first, by the most telling part of the scope (first match wins)."""

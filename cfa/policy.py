@@ -204,6 +204,8 @@ KINDS: MappingProxyType[str, Kind] = MappingProxyType(
         "table": Kind(pages=True, sustained_seconds=10.0, storage=True),
         "partition": Kind(pages=True, sustained_seconds=10.0, storage=True),
         "node": Kind(pages=True, sustained_seconds=10.0, storage=True),
+        # One kind of question everywhere: code or a deployment. Not a component: see LOGICAL_NATS of the scan.
+        "operation": Kind(pages=True, sustained_seconds=10.0, storage=True),
         # A witness's own trouble is not the customers'.
         "observer_zone": Kind(pages=False, sustained_seconds=2.0),
         "observer": Kind(pages=False, sustained_seconds=2.0),

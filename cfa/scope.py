@@ -37,6 +37,10 @@ ALTERNATIVES = 2
 REFINEMENT_NATS = log(3) + 1.0
 """What "only fresh", "only writes" costs each: three choices, and a preference for the plain answer."""
 
+LOGICAL = "operation"
+LOGICAL_NATS = log(100)
+"""What naming an operation costs beside its place in its family: it is no component that could break by itself."""
+
 FAVOUR_NATS = 3.0
 """What the verdict of the last scan is worth in this one: two explanations that are as good do not take turns."""
 
@@ -186,6 +190,7 @@ class Scan:
         """ln(elements of the family) + ln(families + 1), and the refinements; infinite for what is not asked."""
         seen = np.bincount(self._order[(self._all[1][:, 0, 0] > 0) & (self._order >= 0)], minlength=len(KINDS))
         base = np.log(np.maximum(seen, 1))[np.maximum(self._order, 0)] + log(len(KINDS) + 1)
+        base[self._order == RANK[LOGICAL]] += LOGICAL_NATS
         base[self._favoured] -= FAVOUR_NATS
         base[self._order < 0] = np.inf
         steps = np.array([0.0, REFINEMENT_NATS, REFINEMENT_NATS])

@@ -40,6 +40,10 @@ FIRST: dict[str, tuple[str, ...]] = {
         "Roll version {version} back, or stop its deployment: other versions answer well.",
         "Confirm that failures end where the old version is back.",
     ),
+    "operation": (
+        "Look at what was deployed or configured for {operation} alone: other operations answer well.",
+        "Roll it back before you look for the cause.",
+    ),
     "observer": (
         "Suspect the witness {observer} first: its own network, clock or load.",
         "Customers elsewhere are well; no store was blamed.",
@@ -95,6 +99,7 @@ def _kind(scope: Mapping[str, str]) -> str:
         "table",
         "endpoint",
         "zone",
+        "operation",
         "region",
     )
     return next((kind for kind in order if kind in scope), "region")

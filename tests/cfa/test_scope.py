@@ -100,6 +100,15 @@ def test_a_bad_version_on_one_router_is_named_as_the_version() -> None:
     assert [scope_of(cube.nodes[e.node]) for e in found] == [{"region": "local"}]
 
 
+def test_one_kind_of_question_is_named_when_its_side_is_not_enough() -> None:
+    """Strong reads that fail everywhere are the operation; writes, when only one operation writes, are the region's write side."""
+    paths = attempts(1_500)
+    cube, found = explain([(p, p.operation == "strong_read") for p in paths])
+    assert [scope_of(cube.nodes[e.node]) for e in found] == [{"operation": "strong_read"}]
+    cube, found = explain([(p, p.side == 1) for p in paths])
+    assert [(scope_of(cube.nodes[e.node]), e.side) for e in found] == [({"region": "local"}, "write")]
+
+
 def test_attempts_without_an_answer_are_explained_by_their_router() -> None:
     """A zone that never answers is known by the pinned addresses of its routers, though no node is known."""
     paths = [
