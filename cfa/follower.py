@@ -63,7 +63,7 @@ class Follower:
         newer = answer.epoch > here.epoch or (answer.active and answer.epoch == here.epoch)
         if not newer:
             await asyncio.sleep(0.2)  # it knows nothing that we do not
-        elif answer.store == here.source:
+        elif answer.store == here.source and here.seq >= answer.pruned:
             await self._take(answer, anew=False)
         else:
             logger.info("copying the other judgement's state")

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 ROWS_MOST, BYTES_MOST = 500, 4 * 1024 * 1024
+PRUNE_EVERY, PRUNE_BEHIND = 20_000, 10_000
+"""After so many changes, those of rows that are gone are forgotten, except the newest."""
 _OWN = ("changes", "local")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, tbl TEXT NOT NULL, pk NOT NULL, UNIQUE (tbl, pk));
@@ -28,6 +30,8 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     active: bool
     newest: int
+    pruned: int = 0
+    """Up to here, changes that took a row away are forgotten: who is further behind must copy everything."""
     rows: list[Row] = []
 
 
@@ -92,9 +96,25 @@ class ReplicaRows:
             size += 64 if row is None else sum(len(v) if isinstance(v, (bytes, str)) else 8 for v in row.values())
             rows.append((seq, name, key, row))
         newest = self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM changes").fetchone()[0]
+        pruned = self._prune(newest)
         local = self._local()
         epoch = int(local.get("epoch", 0))
-        return Changes(store=str(local["store"]), epoch=epoch, active=active, newest=newest, rows=rows)
+        return Changes(store=str(local["store"]), epoch=epoch, active=active, newest=newest, pruned=pruned, rows=rows)
+
+    def _prune(self, newest: int) -> int:
+        """Each snapshot that went left a line; they are not kept for ever."""
+        pruned = int(self._local().get("pruned", 0))
+        if newest - pruned < PRUNE_EVERY:
+            return pruned
+        limit = newest - PRUNE_BEHIND
+        with self._db:
+            for name, key in self._keys.items():
+                self._db.execute(
+                    f"DELETE FROM changes WHERE tbl = ? AND seq <= ? AND pk NOT IN (SELECT {key} FROM {name})",  # noqa: S608
+                    (name, limit),
+                )
+            self._note(pruned=limit)
+        return limit
 
     def position(self) -> Position:
         """Where this file stands."""

@@ -18,6 +18,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cfa import replica_rows
 from cfa.lease import Lease
 from cfa.notices import Notices
 from cfa.replica_rows import Position
@@ -78,8 +79,9 @@ def contents(store: StateStore) -> dict[str, list[Any]]:
 def copied(source: StateStore, target: StateStore) -> None:
     """What a follower does, without the network."""
     here = target.position()
-    anew = not here.source
-    rows, answer = [], source.changes(0 if anew else here.seq, active=True)
+    answer = source.changes(here.seq, active=True)
+    anew = not here.source or here.seq < answer.pruned
+    rows, answer = [], source.changes(0, active=True) if anew else answer
     while answer.rows:
         rows += answer.rows
         answer = source.changes(answer.rows[-1][0], active=True)
@@ -121,6 +123,23 @@ def test_the_copy_is_equal_whenever_it_was_made(steps: list[str]) -> None:
                 copied(one, two)
         copied(one, two)
         assert contents(one) == contents(two)
+
+
+def test_what_is_gone_is_not_noted_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notes of many snapshots that went are forgotten; a follower that is behind them copies everything and is equal."""
+    monkeypatch.setattr(replica_rows, "PRUNE_EVERY", 200)
+    monkeypatch.setattr(replica_rows, "PRUNE_BEHIND", 100)
+    with StateStore(tmp_path / "a") as one, StateStore(tmp_path / "b") as two:
+        one.track()
+        two.track()
+        one.apply(Commit(cursor=1, received_at=EPOCH, snapshot=_snapshot(1)), EPOCH)
+        copied(one, two)
+        for number in range(2, 300):
+            one.apply(Commit(cursor=number, received_at=EPOCH, snapshot=_snapshot(1)), EPOCH)
+        assert one.changes(0, active=True).pruned > two.position().seq
+        copied(one, two)
+        assert contents(one) == contents(two)
+        assert one._db.execute("SELECT COUNT(*) FROM changes").fetchone()[0] < 150
 
 
 class Pair:
