@@ -101,7 +101,7 @@ class FakeRouter:
 async def test_a_failure_is_shown_with_what_its_router_said(
     config_of: Callable[..., CollectorConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One question for all of a router; the words stand beside the failures; a dead router's are unknown."""
+    """One question for all of a router; the words stand beside the failures, and in the feed; a dead router's are unknown."""
     monkeypatch.setattr(joiner, "PATIENCE_SECONDS", 0.0)
     router, now = FakeRouter(), time.time()
     targets = tuple(
@@ -125,8 +125,16 @@ async def test_a_failure_is_shown_with_what_its_router_said(
                 await asyncio.sleep(0.05)
         rows = (await client.get(path))[1]
         page = (await client.get("/metrics"))[1]
+        told: list[dict[str, Any]] = []
+        async with asyncio.timeout(10):
+            while len(told) < 3:
+                feed = (await client.get("/v1/feed?after=0&limit=100&wait=1"))[1]
+                told = [one for entry in feed for one in entry["fates"]]
     await served.cleanup()
     assert [row["fate"] for row in rows] == ["seen_and_failed", "not_seen", "unknown", None]
     assert "InternalServerError" in rows[0]["fate_detail"]
+    assert {(one["at"], one["fate"]) for one in told} == {
+        (f.at, word) for f, word in zip(failures, ["seen_and_failed", "not_seen", "unknown"], strict=False)
+    }
     assert router.asked == [["failed", "lost"]]
     assert 'collector_joins_total{fate="not_seen"} 1.0' in page
