@@ -234,7 +234,7 @@ class Docket:
         if beside and scene.at - at <= SCAN_WINDOW_SECONDS:
             return []
         case = Case(node=node, kind=scene.cube.nodes[node][0], connection=None, side=side, scoped_at=scene.at)
-        case.recount(scene.cube, scene.rows, scene.failures, since=at)
+        case.recount(scene.cube, scene.rows[~self.explained(scene)], scene.failures, since=at)
         tally = case.tally
         tally.first_failure_at = at
         tally.failures, tally.successes = max(bad, tally.failures), max(good - tally.tail, tally.successes)

@@ -1,7 +1,9 @@
 """Timelines as text: faults against the clock, and what the judgement says of them.
 
 A script holds commands, a line of dashes, and the recorded trace. ``REWRITE_SCRIPTS=1 pytest`` records anew; read the
-diff. Commands: ``run SECONDS``, ``objective RATIO``, ``seed N``, ``at SECONDS for SECONDS FAULT key=value …``.
+diff. Commands: ``run SECONDS``, ``objective RATIO``, ``seed N``, ``at SECONDS for SECONDS FAULT key=value …``, and what
+operators do: ``at SECONDS acknowledge|note|resolve NUMBER words``, ``at SECONDS silence|maintenance NAME for SECONDS
+key=value …``, ``at SECONDS expire NAME``. NUMBER is the incident's in the order of their opening.
 """
 
 import os
@@ -12,6 +14,8 @@ import pytest
 from cfa.config import CfaConfig
 from cfa.incident import IncidentEvent
 from cfa.judgement import Judgement
+from cfa.operators import Action, Recorded
+from cfa.silence import Mute
 from tests.cfa.world import FAULTS, START, World
 
 SCRIPTS = sorted((Path(__file__).parent.parent / "scripts" / "cfa").glob("*.txt"))
@@ -23,6 +27,8 @@ def line_of(event: IncidentEvent) -> str:
     i = event.incident
     scope = " ".join(f"{k}={v}" for k, v in i.scope.items())
     connection = f" {i.connection}" if i.connection else ""
+    if i.muted_by:
+        connection += f" muted_by={'+'.join(i.muted_by)}"
     tell = f" -> {event.notify}" if event.notify else ""
     return (
         f"{event.at - START:6.1f} {event.event} {i.severity} [{scope}]{connection} {'+'.join(i.operations)} "
@@ -30,9 +36,42 @@ def line_of(event: IncidentEvent) -> str:
     )
 
 
+def mute_of(kind: str, name: str, at: float, lasts: float, words: list[str]) -> Mute:
+    """A silence or a maintenance window as a script says it."""
+    scope = dict(word.split("=") for word in words)
+    severity = scope.pop("severity", "page")
+    operations = tuple(scope.pop("operations", "").split(",")) if "operations" in scope else ()
+    return Mute(
+        id=name,
+        kind=kind,  # type: ignore[arg-type]
+        scope=scope,
+        operations=operations,
+        severity=severity,  # type: ignore[arg-type]
+        starts_at=START + at,
+        ends_at=START + at + lasts,
+        author="ann",
+    )
+
+
+def action_of(words: list[str], opened: list[str]) -> Action:
+    """An operator's action; ``opened``: the incidents until now."""
+    match words:
+        case ["at", at, "silence" | "maintenance" as kind, name, "for", lasts, *scope]:
+            return Action(kind="mute", by="ann", subject=name, mute=mute_of(kind, name, float(at), float(lasts), scope))
+        case ["at", _, "expire", name]:
+            return Action(kind="expire", by="bob", subject=name)
+        case ["at", _, "acknowledge" | "note" | "resolve" as verb, number, *text]:
+            return Action(kind=verb, by="bob", subject=opened[int(number) - 1], text=" ".join(text))  # type: ignore[arg-type]
+    raise ValueError(words)
+
+
+OPERATORS = ("acknowledge", "note", "resolve", "silence", "maintenance", "expire")
+
+
 def play(commands: list[str]) -> list[str]:
     """Runs a script's commands; its trace."""
     world, seconds, objective = World(), 0.0, 0.9999
+    acts: list[list[str]] = []
     for words in (line.split() for line in commands if line.strip() and not line.startswith("#")):
         match words:
             case ["run", amount]:
@@ -43,18 +82,28 @@ def play(commands: list[str]) -> list[str]:
                 world.seed = int(number)
             case ["background", ratio]:
                 world.background = float(ratio)
+            case ["at", _, verb, *_] if verb in OPERATORS:
+                acts.append(words)
             case ["at", start, "for", length, fault, *more]:
                 FAULTS[fault](world, float(start), float(length), **dict(w.split("=") for w in more))
             case _:
                 raise ValueError(words)
     judgement = Judgement(CfaConfig.model_validate({"objectives": {"default": objective}}))
-    trace, recused = [], set()
+    trace, recused, opened = [], set(), []
+    acts.sort(key=lambda words: float(words[1]))
     for entry in world.run(seconds):
-        events = judgement.step(entry)
+        events = []
+        while acts and START + float(acts[0][1]) <= entry.received_at:
+            at, action = START + float(acts[0][1]), action_of(acts.pop(0), opened)
+            assert (refusal := judgement.refuses(action, at)) is None, refusal
+            number = judgement.applied_actions + 1
+            events += judgement.act(Recorded(number=number, after=entry.cursor - 1, at=at, action=action))
+        events += judgement.step(entry)
         now = {str(r["host"]) for r in judgement.witnesses.view()}
         for word, hosts in (("recused", now - recused), ("believed", recused - now)):
             trace += [f"{entry.received_at - START:6.1f} {word} {host}" for host in sorted(hosts)]
         recused = now
+        opened += [e.incident.id for e in events if e.incident.id not in opened]
         trace += [line_of(event) for event in events if event.reason != "figures"]
     return trace or ["(nothing)"]
 

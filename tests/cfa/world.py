@@ -275,6 +275,17 @@ def endpoint_errors(world: World, start: float, seconds: float, endpoint: str, s
     world.during(start, seconds, lambda _, a: HTTP_500 if a.endpoint == endpoint and rng.random() < part else None)
 
 
+def path_errors(world: World, start: float, seconds: float, zone: str, endpoint: str) -> None:
+    """An endpoint's requests through the routers of one zone are answered 500."""
+    answer = HTTP_500._replace(node=False)
+    world.during(start, seconds, lambda _, a: answer if a.endpoint == endpoint and zone_of(a.router) == zone else None)
+
+
+def leader_stuck(world: World, start: float, seconds: float, node: str) -> None:
+    """What one leader must answer runs into the deadline: the answer is known two seconds after it was asked."""
+    world.during(start, seconds, lambda _, a: TIMEOUT if a.is_led and a.node == node else None)
+
+
 def no_quorum(world: World, start: float, seconds: float, partition: str) -> None:
     """A partition has lost two replicas: no writes, no strong reads."""
     answer = HTTP_500._replace(node=False)
@@ -331,6 +342,8 @@ FAULTS = {
         tls_expired,
         router_errors,
         endpoint_errors,
+        path_errors,
+        leader_stuck,
         no_quorum,
         host_sick,
         zone_of_observers_sick,
