@@ -18,10 +18,11 @@ up: .venv/run.ok  ## the whole loop on this machine; Ctrl-C ends it
 	@exec $(BIN)/fivenines up
 
 test: .venv/dev.ok  ## everything proved: the rooms side by side, then the whole stack by itself
-	@$(BIN)/python -m pytest -q -n 2 -m "not end_to_end and not proof" $(ARGS)
+	@# Three on two cores: nearly half of the tests' time is waiting for sockets, disks and processes.
+	@$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not end_to_end and not proof" $(ARGS)
 	@$(BIN)/python -m pytest -q -m "end_to_end and not proof" $(ARGS)
 
-prove: .venv/dev.ok  ## the specification, every state of it (needs spin and gcc); random power-offs on real processes
+prove: .venv/dev.ok  ## what takes longer: kill tests, long searches, the specification (needs spin and gcc), power-offs on real processes
 	@$(BIN)/python -m pytest -q -n 2 -m "proof and not end_to_end" $(ARGS)
 	@$(BIN)/python -m pytest -q -m "proof and end_to_end" $(ARGS)
 

@@ -16,6 +16,7 @@ from tests.canary.world import FakeCollector, collector_server
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.proof
 @pytest.mark.end_to_end
 async def test_a_killed_canary_loses_only_what_its_next_life_tells_as_a_gap(tmp_path: Path) -> None:
     """Seven lives, the collector losing answers, busy or away among them: nothing twice, no gap that is not told."""

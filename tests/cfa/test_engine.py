@@ -138,6 +138,7 @@ class MortalStore(StateStore):
         raise Killed
 
 
+@pytest.mark.proof
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6), st.booleans(), st.booleans()), max_size=6))
 def test_a_crash_between_any_two_steps_neither_repeats_nor_loses_a_page(

@@ -215,6 +215,7 @@ async def live(store: StateStore, feeds: dict[str, Half], entries: int) -> Engin
     return engine
 
 
+@pytest.mark.proof
 @settings(deadline=None, max_examples=15)
 @given(ends=st.lists(st.integers(1, 12), max_size=4), seed=st.integers(0, 1000))
 def test_an_engine_with_two_feeds_that_is_killed_again_and_again_tells_each_page_once(

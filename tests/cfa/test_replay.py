@@ -79,6 +79,7 @@ async def lives(path: Path, seed: int, batches: int, saves: float) -> tuple[list
         return told(store), [one.to_json() for one in store.incidents()], count
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("seed", "batches", "saves"), [(1, 20, 1.0), (2, 30, 0.2)])
 async def test_however_often_it_is_killed_people_are_told_the_same(
     tmp_path: Path, seed: int, batches: int, saves: float

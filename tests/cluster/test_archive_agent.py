@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -397,6 +398,7 @@ class Players:
             self.world.now += 2.0
 
 
+@pytest.mark.proof
 @settings(max_examples=100, deadline=None)
 @given(st.lists(EVENT, max_size=60))
 def test_any_order_of_events_leaves_one_chain_and_forgets_nothing(events):

@@ -177,6 +177,7 @@ def _live(seed: int) -> Swarm:
     return world
 
 
+@pytest.mark.proof
 def test_no_history_breaks_a_promise() -> None:
     """Whatever is lost, late, doubled, cut or crashed: acknowledged writes stay, leases exclude, logs agree, reads are linearizable."""
     worlds = [_live(seed) for seed in SEEDS]

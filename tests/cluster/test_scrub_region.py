@@ -371,6 +371,7 @@ async def test_a_damaged_page_that_nobody_reads_costs_its_node_the_table_which_i
     assert {await region.get(f"k{n}") for n in range(30)} == {"v" * 1500}
 
 
+@pytest.mark.proof
 async def test_a_scrub_of_ten_thousand_items_lets_requests_pass(make_region):
     """While 10,000 rows are digested on three nodes, and again while 300 damaged ones are mended, others are served in between."""
     region = make_region(scrub=NEVER, timing=PATIENT, archive=ArchiveConfig(store="off"))

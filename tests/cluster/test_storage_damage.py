@@ -153,6 +153,7 @@ def test_a_stopped_node_is_intact(monkeypatch):
     assert reopened(copy_of(files), node) == dict.fromkeys(GROUPS, "intact")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("busy", [True, False])
 @pytest.mark.parametrize("part", range(2))
 def test_a_changed_byte_anywhere_is_noticed_or_harmless(monkeypatch, part, busy):

@@ -141,6 +141,7 @@ def test_duckdb_and_pandas_read_it_as_documented(tmp_path: Path, monkeypatch: py
 intervals = st.lists(st.integers(0, 23), min_size=1, max_size=8, unique=True)
 
 
+@pytest.mark.proof
 @settings(max_examples=15, deadline=None)
 @given(intervals, st.integers(2, 4), st.integers(0, 2**32))
 def test_n_collectors_histories_add_up_to_that_of_one(

@@ -68,6 +68,7 @@ class Sender:
                 self.sequence += 1
 
 
+@pytest.mark.proof
 @pytest.mark.end_to_end
 async def test_kill_9_under_load_loses_nothing_and_counts_nothing_twice(
     config_of: Callable[..., CollectorConfig],

@@ -8,6 +8,7 @@ from tests.collector.outage import outage
 from tests.collector.receivers import real
 
 
+@pytest.mark.proof
 @pytest.mark.peer("prometheus", "victoria-metrics")
 @pytest.mark.parametrize("kind", ["prometheus", "victoria-metrics"])
 async def test_a_receiver_that_was_killed_holds_every_sample_afterwards(kind: str, tmp_path: Path) -> None:

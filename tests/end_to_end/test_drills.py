@@ -89,13 +89,16 @@ def test_a_zone_without_power_pages_once_and_loses_no_acknowledged_write(stack: 
     assert len(times) > 100
 
 
-@pytest.mark.parametrize("text", [DNS, TLS], ids=["dns-empty", "tls-expired"])
+@pytest.mark.parametrize(
+    "text", [pytest.param(DNS, id="dns-empty"), pytest.param(TLS, id="tls-expired", marks=pytest.mark.proof)]
+)
 def test_an_endpoint_that_no_request_gets_through_is_named(stack: Any, text: str) -> None:
     """A client-only page that names the endpoint within 10 s, while the servers see nothing wrong."""
     verdict = stack.drill("endpoint", text)
     assert verdict["passed"], (verdict["reason"], verdict["progress"])
 
 
+@pytest.mark.proof
 def test_what_heals_itself_wakes_nobody(stack: Any) -> None:
     """A leader's crash, throttling of a hot partition and a sick canary host page nobody; the sick host is reported as sick."""
     verdict = stack.drill("nobody", NOBODY)

@@ -75,6 +75,7 @@ def histories(draw):
     return found
 
 
+@pytest.mark.proof
 @settings(max_examples=400, deadline=None)
 @given(histories())
 def test_the_checker_says_what_trying_every_order_says(history):

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from cluster.control import catalogue
 from cluster.kept import Kept
 from cluster.routing.messages import Refused, Routes, WhatRoutes
@@ -89,6 +91,7 @@ async def test_the_whole_region_without_power(s):
         assert await s.read(pk) == value
 
 
+@pytest.mark.proof
 @scene
 async def test_torn_tails(s):
     """Power-offs in the middle of fsyncs, again and again, lose nothing that was acknowledged."""

@@ -35,6 +35,7 @@ async def test_what_is_published_while_no_collector_runs_is_taken_by_the_next(tm
             await holds(client, 87)
 
 
+@pytest.mark.proof
 async def test_a_server_that_is_killed_again_and_again_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Kill -9 of the server among offers: each batch is offered until it is acknowledged, and counted once."""
     async with way("jetstream", tmp_path) as one, one.collector() as client:
