@@ -105,7 +105,7 @@ _KNOWN_FAULTS = frozenset({500, 502, 503, 504})
 _BY_RCODE = {2: "dns_servfail", 3: "dns_nxdomain", 5: "dns_refused"}
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What came of an attempt. ``phase`` is None when nothing failed."""
 
     outcome: Outcome

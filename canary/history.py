@@ -28,7 +28,7 @@ EVENTUAL_AGE_SECONDS = 60.0
 _FACTS_PER_BOUND = 8
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """A write that has taken effect; known ``since``. ``settled``: nothing of an earlier boot can turn up after it."""
 
     version: int
@@ -50,7 +50,7 @@ class _Item:
     facts: list[Fact] = field(default_factory=list)
 
 
-class Before(msgspec.Struct, frozen=True):
+class Before(msgspec.Struct, frozen=True, gc=False):
     """What was known when a read began."""
 
     at: float

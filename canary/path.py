@@ -12,7 +12,7 @@ VERSION_TEXT_MAX = 64
 """Characters of a software version that are kept: it becomes a dimension of every count."""
 
 
-class Path(msgspec.Struct, frozen=True):
+class Path(msgspec.Struct, frozen=True, gc=False):
     """The way of one attempt; None where nobody said."""
 
     router: str | None = None

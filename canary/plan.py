@@ -29,7 +29,7 @@ class Host:
     rank: int
 
 
-class Cell(msgspec.Struct, frozen=True):
+class Cell(msgspec.Struct, frozen=True, gc=False):
     """One question that is asked again and again; ``index`` is its place among a host's cells. ``endpoint`` of a check: its name."""
 
     index: int
@@ -38,7 +38,7 @@ class Cell(msgspec.Struct, frozen=True):
     connection: Connection
 
 
-class Key(msgspec.Struct, frozen=True):
+class Key(msgspec.Struct, frozen=True, gc=False):
     """A partition key, and the partition that it is known to lie in (None: the target does not say)."""
 
     pk: str

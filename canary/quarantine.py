@@ -20,7 +20,7 @@ CALM_ANSWERS = 3
 MAX_PLACES = 256
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """What is asked again."""
 
     cell: Cell

@@ -16,7 +16,7 @@ from canary.plan import Cell
 MISSED_CHUNK_SECONDS = 60.0
 
 
-class Tick(msgspec.Struct, frozen=True):
+class Tick(msgspec.Struct, frozen=True, gc=False):
     """One intended probe; ``number`` counts cadences since the epoch, so that keys go on walking after a restart."""
 
     cell: Cell

@@ -90,6 +90,11 @@ class CfaConfig(Frozen):
         description="how many (zone, endpoint, operation, connection) cells must have answered before /ready; 0: any",
     )
 
+    seldom_asked_seconds: dict[str, float] = Field(
+        {},
+        description="operations that canaries ask seldom, and how often: their cells are not missed before their turn",
+    )
+
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         check_names(self.destinations, self.routes, self.escalations)

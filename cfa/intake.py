@@ -41,7 +41,7 @@ class Intake:
         self.objective = Objective(config.objectives.default, config.objectives.tables)
         self.cube = Cube(config.region)
         self.windows = Windows()
-        self.matrix = Matrix()
+        self.matrix = Matrix(config.seldom_asked_seconds)
         self.evidence = Evidence()
         self.attempts = Attempts()
         self.allowed_by_node: list[float] = []

@@ -1,5 +1,6 @@
 """The last minute, cell by cell: (observer's zone, endpoint, operation, connection) (pure)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,24 @@ SLOTS = 64
 BUCKETS = len(LATENCY_BOUNDS_MS) + 1
 GOOD, BAD, EXCLUDED, UNOBSERVED, LATENCY = range(5)
 
+RETURN_SECONDS = 15.0
+"""A zone that was silent for so long has come back with its next answer."""
+TURN_SECONDS = 10.0
+"""Patience beyond two cadences: the start of a canary, and a batch."""
+
 Cell = tuple[str, str, str, str]
 
 
 class Matrix:
-    """Counts and latency of each cell in one-second slots."""
+    """Counts and latency of each cell in one-second slots.
 
-    def __init__(self) -> None:
+    ``seldom``: operations that are asked seldom, and every how many seconds. Their cells are not missed before their turn.
+    """
+
+    def __init__(self, seldom: Mapping[str, float] | None = None) -> None:
+        self._seldom = dict(seldom or {})
+        self._heard: dict[str, tuple[float, float]] = {}
+        """Zone → when it was heard last, and since when it has been heard without a gap."""
         self.cells: list[Cell] = []
         self.last_at: list[float | None] = []
         self._index: dict[Cell, int] = {}
@@ -57,6 +69,19 @@ class Matrix:
             row[LATENCY:] += latency
         if any(counts[:UNOBSERVED]):
             self.last_at[cell] = max(at, self.last_at[cell] or at)
+            self._hear(self.cells[cell][0], at)
+
+    def _hear(self, zone: str, at: float) -> None:
+        last, since = self._heard.get(zone, (at, at))
+        self._heard[zone] = (max(last, at), at if at - last > RETURN_SECONDS else since)
+
+    def _due_in(self, index: int, at: float) -> float:
+        """Seconds that a cell without an answer may still take for its turn, in a zone that is heard; 0: it is missed."""
+        zone, _, operation, _ = self.cells[index]
+        cadence, (last, since) = self._seldom.get(operation), self._heard.get(zone, (0.0, 0.0))
+        if cadence is None or at - last > RETURN_SECONDS:
+            return 0.0
+        return max(0.0, max(since, self.last_at[index] or 0.0) + 2 * cadence + TURN_SECONDS - at)
 
     @property
     def answered(self) -> int:
@@ -71,9 +96,9 @@ class Matrix:
         seconds = [s % SLOTS for s in range(max(first, self._second - SECONDS + 1), last + 1)]
         sums = self._slots[seconds].sum(axis=0) if seconds else np.zeros_like(self._slots[0])
         order = sorted(range(len(self.cells)), key=self.cells.__getitem__)
-        return [self._row(i, sums[i], allowed) for i in order]
+        return [self._row(i, sums[i], allowed, at) for i in order]
 
-    def _row(self, index: int, sums: NDArray[Any], allowed: float) -> dict[str, object]:
+    def _row(self, index: int, sums: NDArray[Any], allowed: float, at: float) -> dict[str, object]:
         good, bad, excluded, unobserved = (int(x) for x in sums[:LATENCY])
         return {
             **dict(zip(("zone", "endpoint", "operation", "connection"), self.cells[index], strict=True)),
@@ -86,6 +111,7 @@ class Matrix:
             "latency_ms_p50": quantile(sums[LATENCY:], 0.5),
             "latency_ms_p99": quantile(sums[LATENCY:], 0.99),
             "last_at": self.last_at[index],
+            "due_in_seconds": 0.0 if good or bad else round(self._due_in(index, at), 1),
         }
 
     def state(self) -> dict[str, Any]:
@@ -93,6 +119,7 @@ class Matrix:
         return {
             "cells": list(self.cells),
             "last_at": list(self.last_at),
+            "heard": self._heard,
             "second": self._second,
             "slots": pack(self._slots),
         }
@@ -101,6 +128,7 @@ class Matrix:
         """Takes a :meth:`state` back."""
         self.cells = [(z, e, o, c) for z, e, o, c in state["cells"]]
         self._index = {cell: i for i, cell in enumerate(self.cells)}
+        self._heard = {zone: (last, since) for zone, (last, since) in state.get("heard", {}).items()}
         self.last_at, self._second, self._slots = state["last_at"], state["second"], unpack(state["slots"])
 
 

@@ -64,6 +64,7 @@ def resolve(config: Config, topology: Topology, state_dir: Path) -> Config:
             "operator_token_file": secrets / "operator_token",
             "data_dir": state_dir / "cfa",
             "matrix_cells": cells,
+            "seldom_asked_seconds": dict(canary.operation_cadence_seconds),
             "console_url": f"http://{config.console.host}:{config.console.port}",
             "destinations": (Destination(kind="log"),),
         },

@@ -13,7 +13,7 @@ from canary.signature import CONTENT_TYPE, Signer
 _PREFIX = "DynamoDB_20120810."
 
 
-class Question(msgspec.Struct, frozen=True):
+class Question(msgspec.Struct, frozen=True, gc=False):
     """A request before it is signed."""
 
     target: str
@@ -32,7 +32,7 @@ def delete(table: str, key: ItemKey) -> Question:
     return _question("DeleteItem", {"TableName": table, "Key": _key(key)})
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32768)
 def get(table: str, key: ItemKey, *, strong: bool) -> Question:
     """GetItem; the same question is asked again and again, so it is built and hashed once."""
     return _question("GetItem", {"TableName": table, "Key": _key(key), "ConsistentRead": strong})

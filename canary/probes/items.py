@@ -15,7 +15,7 @@ ItemKey = tuple[str, str]
 """Partition key and sort key."""
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """What a write puts into an item beside its key, and a read finds there.
 
     ``floor``: no lower version of the same ``boot`` can turn up any more; ``settled``: none of an earlier boot either.

@@ -75,7 +75,8 @@ def _recent(status: Status) -> str:
 def _calm(matrix: Sequence[Cell], recent: str) -> Banner:
     """No incident: are there failing or unseen cells?"""
     failing = sum(1 for cell in matrix if cell.bad)
-    unseen = sum(1 for cell in matrix if cell.good + cell.bad == 0)
+    silent = [cell for cell in matrix if cell.good + cell.bad == 0]
+    unseen = sum(1 for cell in silent if not cell.due_in_seconds)
     cells = wording.plural(len(matrix), "cell")
     if not matrix:
         return Banner("blind", "?", "Nothing is measured", "The judgement knows no cells.")
@@ -87,4 +88,12 @@ def _calm(matrix: Sequence[Cell], recent: str) -> Banner:
             f"{wording.plural(failing, 'cell')} of {cells} saw a failure in the last minute; not enough for an alarm."
         )
         return Banner("warn", "!", "No incident, a few failures", detail)
+    if silent:  # asked seldom: their turn comes
+        waiting = (
+            f"{len(silent)} that are asked seldom have their turn within {max(c.due_in_seconds for c in silent):.0f} s"
+        )
+        detail = (
+            f"{len(matrix) - len(silent)} of {cells} answered without a failure in the last minute; {waiting}.{recent}"
+        )
+        return Banner("well", "✓", "All well", detail)
     return Banner("well", "✓", "All well", f"All {cells} answered without a failure in the last minute.{recent}")

@@ -82,6 +82,8 @@ def tile(cell: Cell | None) -> Tile:
     place = f"{cell.zone}, {cell.endpoint}, {wording.operation(cell.operation)}, {cell.connection}"
     if total == 0:
         why = f"{cell.unobserved} not asked or not believed" if cell.unobserved else "no attempts"
+        if cell.due_in_seconds:
+            why = f"asked seldom, its turn comes within {cell.due_in_seconds:.0f} s; nothing"
         return Tile(verdict, MARKS[verdict], "", "", f"{place}: unobserved, {why} in the last 60 s")
     counts = f"{wording.whole(cell.good)} of {wording.plural(total, 'attempt')} good"
     extra = "".join(

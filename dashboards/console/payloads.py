@@ -23,6 +23,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms_p50: float | None = None
     latency_ms_p99: float | None = None
     last_at: float | None = None
+    due_in_seconds: float = 0.0
+    """It is asked seldom, and its turn is still to come; 0: no answer is missing, or one is."""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,6 +62,17 @@ def test_blind_cells_are_not_all_well() -> None:
     assert "24 of 72" in told.detail
 
 
+def test_cells_that_are_asked_seldom_are_waited_for_and_not_missed() -> None:
+    """After a zone's return those that are asked every half minute have no answer yet: that is said, and no warning."""
+    cells = samples.matrix({})
+    nothing = {"good": 0, "bad": 0, "verdict": "unobserved"}
+    waiting = [cell | nothing | {"due_in_seconds": due} for cell, due in zip(cells, (40.0, 40.0, 55.0), strict=False)]
+    told = views.overview(known("well", matrix=[*waiting, *cells[3:]])).banner
+    assert told.mood == "well"
+    assert "69 of 72 cells" in told.detail
+    assert "3 that are asked seldom have their turn within 55 s" in told.detail
+
+
 def test_failures_without_incident_are_told() -> None:
     """A few failures are neither hidden nor called an incident."""
     told = views.overview(known("well", matrix=samples.matrix({"az3": (29, 1)}))).banner

@@ -54,6 +54,20 @@ def test_a_well_region_says_so_and_an_unasked_half_is_not_green() -> None:
     assert "97.0 %" in shown
 
 
+def test_every_operation_that_is_asked_has_its_row_and_no_other() -> None:
+    """Seldom ones and checks too, also a kind that is new to the table; what nobody asks takes no room."""
+    cell = status()["matrix"][0]
+    shown = text_of(status(matrix=[cell | {"operation": name} for name in ("control", "batch", "check", "scan")]), [])
+    assert [word for word in ("batch", "control", "check", "scan") if word in shown] == [
+        "batch",
+        "control",
+        "check",
+        "scan",
+    ]
+    assert shown.index("batch") < shown.index("control") < shown.index("check") < shown.index("scan")
+    assert "strong read" not in shown
+
+
 def test_a_starting_stack_and_a_paging_one_say_so() -> None:
     """Before every cell has answered nothing is called well; a page is the first thing one reads."""
     assert "measuring… 40 of 72 cells" in text_of(status(ready=False, cells_answered=40), [])
