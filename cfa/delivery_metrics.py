@@ -14,8 +14,12 @@ from cfa.outbox import Outbox
 class Side(Protocol):
     """The engine's part in a pair."""
 
-    active: bool
     takeovers: int
+
+    @property
+    def active(self) -> bool:
+        """Whether it is the one that tells people."""
+        ...
 
     @property
     def lag_seconds(self) -> float | None:

@@ -66,8 +66,13 @@ class SideBySide(Collector):
             tls=tls,
         )
         self._follower: Follower | None = None
-        self.active = False
+        self._leads = False
         self.takeovers = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether we judge and speak: one that was frozen for longer than its lease does not, even before it has noticed."""
+        return self._leads and self._lease.remaining() > 0
 
     @property
     def lag_seconds(self) -> float | None:
@@ -122,7 +127,7 @@ class SideBySide(Collector):
     async def _lead(self, work: Callable[["SideBySide"], Coroutine[Any, Any, None]]) -> None:
         """Until the lease is lost."""
         await self._store.run(self._store.lead, self._lease.epoch)
-        self.active = True
+        self._leads = True
         self.takeovers += 1
         logger.warning("%s is the active judgement, epoch %d", self._pair.name, self._lease.epoch)
         task = asyncio.create_task(work(self), name="cfa-judge")
@@ -136,7 +141,7 @@ class SideBySide(Collector):
                 "%s is not the active judgement any more; %s is", self._pair.name, self._lease.other or "none"
             )
         finally:
-            self.active = False
+            self._leads = False
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from pydantic import ValidationError
 
 from cfa.config import CfaConfig
@@ -72,6 +73,25 @@ async def test_a_refusal_for_good_is_told_from_one_for_now(tmp_path: Path, statu
         await place.close()
     assert caught.value.for_good is for_good
     assert "R0UT1NG" not in str(caught.value)
+
+
+async def test_a_destination_that_asks_to_be_left_alone_is_left_alone(tmp_path: Path) -> None:
+    """``Retry-After`` of a 429 is known to the outbox, within bounds; anything else in it is not believed."""
+
+    class Busy(Receiver):
+        after = "17"
+
+        async def take(self, request: Any) -> web.Response:
+            return web.Response(status=429, headers={"Retry-After": self.after})
+
+    busy = Busy()
+    async with serving(busy.application()) as url:
+        place = WebhookDestination("hook", url, CONSOLE)
+        for busy.after, seconds in (("17", 17.0), ("1e9", 300.0), ("soon", 0.0), ("-5", 0.0), ("nan", 0.0)):
+            with pytest.raises(DeliveryFailed) as caught:
+                await place.send(notice(), EPOCH)
+            assert (caught.value.wait_seconds, caught.value.for_good) == (seconds, False)
+        await place.close()
 
 
 async def test_slack_gets_blocks_that_keep_its_bounds(tmp_path: Path) -> None:

@@ -297,3 +297,31 @@ async def test_killed_at_random_moments_every_page_is_told_once_under_its_id(tmp
         words = [key.split("/")[1] for key in told if key.startswith(f"{incident}/")]
         assert list(dict.fromkeys(words)) == ["trigger", "update", "resolve"]
     assert len(told) - len(wanted) <= rounds * 8
+
+
+@pytest.mark.proof
+async def test_one_that_was_frozen_does_not_speak_when_it_wakes(tmp_path: Path) -> None:
+    """Stopped for longer than its lease and continued, the old one finds that it may not, and follows."""
+    async with pair(tmp_path) as (two, collector, receiver):
+        await two.start("a")
+        await two.start("b")
+        first = await two.settled()
+        collector.append(entry(1))
+        receiver.status = 503
+        collector.append(entry(2, "trigger", "one"))  # it waits in both files
+        await eventually(lambda: receiver.attempts >= 1)
+        await asyncio.sleep(1.2)
+        os.kill(two.children[first].pid, signal.SIGSTOP)
+        other = {"a": "b", "b": "a"}[first]
+
+        async def taken_over() -> bool:
+            return bool((await two.view(other)).get("active"))
+
+        await eventually(taken_over, 30)
+        receiver.status = 200
+        collector.append(entry(3, "resolve", "one"))
+        await eventually(lambda: len(receiver.got) == 2, 20)
+        os.kill(two.children[first].pid, signal.SIGCONT)
+        assert await two.settled() == other
+        await asyncio.sleep(2.0)
+    assert heard(receiver) == ["i-one/trigger/1", "i-one/resolve/1"]

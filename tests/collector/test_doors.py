@@ -148,6 +148,14 @@ async def test_a_token_for_readers_does_not_write(config_of: Configure, tmp_path
             assert (await client.get(path))[0] == 401
             assert (await client.get(path, headers=reads))[0] == 200
             assert (await client.get(path, headers=writes))[0] == 200
+        lease = {"name": "judgement", "holder": "a", "seconds": 5, "epoch": 7}
+        url = f"http://127.0.0.1:{config.port}/v1/lease"
+        async with aiohttp.ClientSession() as session:
+            for body, shown, status in ((lease, {}, 401), (lease, reads, 200), ({**lease, "seconds": 99}, reads, 400)):
+                async with session.post(url, json=body, headers=shown) as answer:
+                    assert answer.status == status
+                    if status == 200:
+                        assert (await answer.json())["granted"]
         assert "canary_probe_attempts_total" not in (await client.get("/metrics"))[1]
         assert "canary_probe_attempts_total" in (await client.get("/metrics", headers=reads))[1]
         text = (await client.get("/metrics"))[1]
