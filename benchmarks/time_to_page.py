@@ -84,7 +84,8 @@ async def _one(name: str, faults: FaultControl, judgement: JudgementClient, rece
         await faults.remove(added.id)
     since = added.in_force_at
     page = next(i for i in judgement.incidents("all", since) if i["paged_at"] is not None and i["paged_at"] > since)
-    first, paged = page["first_failure_at"], page["paged_at"]
+    # A failure of the run before, in the same scope, is not this one's first.
+    first, paged = max(page["first_failure_at"], since), page["paged_at"]
     return Run(name, first - since, paged - first, arrived - paged, arrived - since)
 
 

@@ -18,6 +18,7 @@ from fivenines.commands import (
     rules,
     silence,
     status,
+    tables,
     up,
 )
 
@@ -36,6 +37,7 @@ app.command("status")(status.status)
 app.command("endpoints")(status.endpoints)
 app.command("incidents")(incidents.incidents)
 app.command("mitigation")(mitigation.mitigation)
+app.command("tables")(tables.tables)
 app.command("report")(report.report)
 app.command("backtest")(backtest.backtest)
 app.add_typer(config.app, name="config")
