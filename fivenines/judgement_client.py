@@ -54,6 +54,14 @@ class JudgementClient:
         """``GET /v1/incidents/ID``; raises :class:`NotDone` when there is none."""
         return self._get(f"/v1/incidents/{urllib.parse.quote(name, safe='')}")
 
+    def tables(self, order: str, limit: int) -> dict[str, Any]:
+        """``GET /v1/tables``; raises :class:`NotDone` when no counters are judged."""
+        return self._get(f"/v1/tables?{urllib.parse.urlencode({'order': order, 'limit': limit})}")
+
+    def table(self, name: str) -> dict[str, Any]:
+        """``GET /v1/tables/NAME``."""
+        return self._get(f"/v1/tables/{urllib.parse.quote(name, safe='')}")
+
     def about(self, name: str, kind: str, by: str, text: str) -> dict[str, Any]:
         """Acknowledges, notes or resolves an incident; the incident as it is then."""
         path = f"/v1/incidents/{urllib.parse.quote(name, safe='')}/{kind}"
