@@ -1,6 +1,7 @@
 """The judgement over HTTP, as ``docs/api.md`` says (shell)."""
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections import Counter
@@ -123,6 +124,7 @@ class Api:
             "incidents_open": sum(one.state == "open" for one in judge.incidents()),
             "false_pages_per_year": engine.config.false_pages_per_year,
             "feed_error": engine.feed_error,
+            "feeds": [dataclasses.asdict(one) for one in engine.feeds],
             "delivery": self._delivery(),
         }
 

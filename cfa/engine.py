@@ -20,7 +20,7 @@ from cfa.config import CfaConfig
 from cfa.incident import Incident, IncidentEvent
 from cfa.notices import Notices
 from cfa.operators import Action, Refusal, annotated
-from cfa.ports import Feed, FeedGap, FeedUnavailable, Journaled, Judge, JudgeFactory
+from cfa.ports import Feed, FeedGap, FeedState, FeedUnavailable, Journaled, Judge, JudgeFactory, Several
 from cfa.recovery import Cell, answered_cells, orphans
 from cfa.routes import Routes
 from cfa.state import Commit, Snapshot, StateStore
@@ -63,6 +63,7 @@ class Engine:
         self.fed_at: float | None = None
         """Monotonic time of the last entry; None before the first of this life."""
         self.feed_error: str | None = None
+        self._feed_since: float | None = None
         self.gaps = 0
         self.entries = 0
         self.step_seconds = 0.0
@@ -140,6 +141,14 @@ class Engine:
     async def act(self, action: Action) -> Answer:
         """Does what an operator asks, or says why not; what is done is durable when this answers."""
         return await self._actions.ask(action)
+
+    @property
+    def feeds(self) -> list[FeedState]:
+        """Each collector that is to feed us, and whether it does."""
+        if isinstance(self._feed, Several):
+            return self._feed.states()
+        error = self.feed_error if self._feed_since is not None else "not asked yet"
+        return [FeedState(self.config.feed_urls[0], ok=error is None, since=self._feed_since, error=error)]
 
     @property
     def seconds_since_fed(self) -> float | None:
@@ -332,10 +341,14 @@ class Engine:
 
     def _note_unavailable(self, error: FeedUnavailable, failures: int) -> None:
         self.feed_error = str(error)
+        if failures == 1 or self._feed_since is None:
+            self._feed_since = self._clock()
         if failures == 1:
             logger.warning("the collector does not feed us: %s", error)
 
     def _note_available(self) -> None:
         if self.feed_error is not None:
             logger.info("the collector feeds us again")
+        if self.feed_error is not None or self._feed_since is None:
+            self._feed_since = self._clock()
         self.feed_error = None

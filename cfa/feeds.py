@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from cfa.merging import Merge, Run
-from cfa.ports import Feed, FeedGap, FeedUnavailable
+from cfa.ports import Feed, FeedGap, FeedState, FeedUnavailable
 from collector.series import FeedEntry
 
 logger = logging.getLogger("cfa.feeds")
@@ -27,6 +27,7 @@ class MergedFeed:
         known: Sequence[Run] = (),
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._feeds = dict(feeds)
         self._known = tuple(known)
@@ -36,6 +37,8 @@ class MergedFeed:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._problem = ""
+        self._clock = clock
+        self._states = {name: FeedState(name, ok=False, since=None, error="not asked yet") for name in feeds}
 
     def _merge_from(self, index: int, received_at: float) -> Merge:
         return Merge(tuple(self._feeds), self._known, index=index, received_at=received_at, at=self._monotonic())
@@ -47,6 +50,16 @@ class MergedFeed:
     def journal(self) -> tuple[int | None, tuple[Run, ...]]:
         """What is to be written down with the next commit: after which index to forget earlier runs first, and the new runs."""
         return self._merge.journal()
+
+    def states(self) -> list[FeedState]:
+        """Who feeds us, and who does not."""
+        return list(self._states.values())
+
+    def _note(self, name: str, error: str | None) -> None:
+        known = self._states[name]
+        changed = known.since is None or known.ok != (error is None)
+        since = self._clock() if changed else known.since
+        self._states[name] = FeedState(name, ok=error is None, since=since, error=error)
 
     async def close(self) -> None:
         """Stop reading."""
@@ -95,6 +108,7 @@ class MergedFeed:
                 if not failures:
                     logger.warning("%s does not feed us: %s", name, error)
                 failures += 1
+                self._note(name, str(error))
                 self._problem = f"{name}: {error}"
                 self._merge.down(name)
                 self._news.set()
@@ -103,5 +117,6 @@ class MergedFeed:
                 if failures:
                     logger.info("%s feeds us again", name)
                 failures = 0
+                self._note(name, None)
                 self._merge.arrived(name, entries, self._monotonic())
                 self._news.set()

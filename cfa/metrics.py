@@ -71,6 +71,8 @@ class CfaMetrics(Collector):
         lag = engine.seconds_since_fed
         if lag is not None:
             yield _gauge("cfa_feed_lag_seconds", "Seconds since the last entry was judged", {(): lag})
+        feeds = {(one.url,): float(one.ok) for one in engine.feeds}
+        yield _gauge("cfa_feed_of_collector_up", "1 while this collector feeds us", feeds, ("collector",))
         yield _gauge("cfa_feed_up", "1 while the collector feeds us", {(): float(engine.feed_error is None)})
         yield _gauge("cfa_feed_cursor", "The last judged entry", {(): engine.cursor})
         yield _counter("cfa_feed_gaps", "Times that entries were lost to us", {(): engine.gaps})

@@ -1,5 +1,6 @@
 """What the engine needs of the judgement and of the collector (pure)."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from cfa.config import CfaConfig
@@ -89,6 +90,25 @@ class Feed(Protocol):
 
     async def read(self, after: int, *, limit: int, wait_seconds: float) -> list[FeedEntry]:
         """Entries after the cursor, oldest first; raises :class:`FeedUnavailable` or :class:`FeedGap`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """Whether a collector feeds us: since when it does, or does not (UTC epoch seconds), and why not (``error``)."""
+
+    url: str
+    ok: bool
+    since: float | None
+    error: str | None
+
+
+@runtime_checkable
+class Several(Protocol):
+    """A feed made of several, each of which may fail alone."""
+
+    def states(self) -> list[FeedState]:
+        """Each of them, as configured."""
         ...
 
 

@@ -254,6 +254,9 @@ async def test_silence_is_told_every_second_and_the_clock_goes_on(
             collector.append(entry(1))
             await eventually(lambda: engine.cursor == 1)
         await eventually(lambda: engine.feed_error)
+        (away,) = engine.feeds
+        assert (away.ok, away.error) == (False, engine.feed_error)
+        assert away.since is not None
         ticks = len(judge.ticks)
         await eventually(lambda: len(judge.ticks) > ticks + 3)
         assert judge.ticks == sorted(judge.ticks)

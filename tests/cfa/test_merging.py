@@ -243,6 +243,9 @@ async def test_judging_goes_on_while_a_collector_is_away(tmp_path: Path) -> None
         feeds["b"].away = True
         engine = await live(store, feeds, 4)
         assert {one.id for one in store.incidents()} == {"i-one0", "i-one1"}
+        states = {one.url: (one.ok, one.error) for one in engine.feeds}
+        assert states == {"a": (True, None), "b": (False, "away")}
+        assert all(one.since is not None for one in engine.feeds)
         feeds["b"].away = False
         engine = await live(store, feeds, 12)
         assert engine.cursor == 12
