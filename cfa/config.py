@@ -1,14 +1,28 @@
 """The judgement's section of ``fivenines.yaml``."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from cfa.burn_rate import Rule, parse
 from cfa.destinations.config import Destination, Escalation, Frozen, Heartbeat, Pair, Route, check_names
 from cfa.mitigation_config import MitigationConfig
+from cfa.openslo import targets
 
 __all__ = ["CfaConfig", "CollectorTlsConfig", "Destination", "DurabilityConfig", "Frozen", "Objectives"]
+
+
+BUILTIN_BURN_RATES = Path(__file__).with_name("burn_rates.yaml")
+
+
+def _text_of(path: Path) -> str:
+    """A file's text; ``ValueError`` names it when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 class Objectives(Frozen):
@@ -16,6 +30,30 @@ class Objectives(Frozen):
 
     default: float = Field(0.9999, gt=0, lt=1, description="99.99 % for regional tables, 0.99999 for global ones")
     tables: dict[str, float] = Field({}, description="objectives of tables that have one of their own")
+    openslo: tuple[Path, ...] = Field(
+        (), description="OpenSLO v1 files that name objectives, too; what is written here wins over them"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_openslo(cls, given: Any) -> Any:
+        files = given.get("openslo") if isinstance(given, dict) else None
+        if not files:
+            return given
+        found = targets((str(name), _text_of(Path(name))) for name in ([files] if isinstance(files, str) else files))
+        default = {} if found.default is None else {"default": found.default}
+        return default | given | {"tables": dict(found.tables) | dict(given.get("tables") or {})}
+
+
+def rules_of(name: str) -> tuple[Rule, ...]:
+    """``none``, ``builtin`` or a file; ``ValueError`` says what is wrong with it."""
+    if name == "none":
+        return ()
+    path = BUILTIN_BURN_RATES if name == "builtin" else Path(name)
+    try:
+        return parse(_text_of(path))
+    except ValueError as error:
+        raise ValueError(f"burn_rate_rules: {path}: {error}") from error
 
 
 class DurabilityConfig(Frozen):
@@ -73,6 +111,10 @@ class CfaConfig(Frozen):
         None,
         description="a regular expression whose first group, found in a table's name, is the group it is added up in",
     )
+    burn_rate_rules: str = Field(
+        "none",
+        description="multi-window burn-rate rules beside the detector: none, builtin, or a file like cfa/burn_rates.yaml",
+    )
     durability: DurabilityConfig = DurabilityConfig()
     destinations: tuple[Destination, ...] = ()
     routes: tuple[Route, ...] = Field((), description="which incidents go where; none: pages to all that want pages")
@@ -99,6 +141,17 @@ class CfaConfig(Frozen):
     def _names_are_known(self) -> Self:
         check_names(self.destinations, self.routes, self.escalations)
         return self
+
+    @field_validator("burn_rate_rules")
+    @classmethod
+    def _rules_can_be_read(cls, given: str) -> str:
+        rules_of(given)
+        return given
+
+    @cached_property
+    def burn_rates(self) -> tuple[Rule, ...]:
+        """The burn-rate rules that are wanted beside the detector; none by default."""
+        return rules_of(self.burn_rate_rules)
 
     @property
     def feed_urls(self) -> tuple[str, ...]:

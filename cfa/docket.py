@@ -26,6 +26,7 @@ from cfa.policy import (
     KEEP_CLOSED_SECONDS,
     KINDS,
     RETENTION_SECONDS,
+    SCOPE_SAMPLES,
     RETURN_SECONDS,
     SCAN_WINDOW_SECONDS,
     STABLE_TICKET_SECONDS,
@@ -198,6 +199,8 @@ class Docket:
         needed = self._gates_of(case, scene).stable_seconds if decision.severity == "page" else STABLE_TICKET_SECONDS
         if decision.severity not in ("page", "ticket") or not self.is_stable(e.node, scene.at, needed):
             return []
+        if case.tally.failures < SCOPE_SAMPLES[decision.severity] and not case.tally.wrong:
+            return []  # the scope is unknown: too few failing samples say where it is
         if self.open and e.gain < scene.alone_log_threshold:
             return []  # the detector counts every failure; beside an open incident the scan's own must speak for it
         if e.kind == "observer" and decision.severity == "ticket" and len(case.tally.bad_hosts) < 2:
@@ -226,7 +229,7 @@ class Docket:
 
         ``beside`` an explanation of the last minute, only what began before that minute.
         """
-        found = scene.slow_burn()
+        found = scene.slow_burn() or scene.burn_rate()
         if found is None:
             return []
         node, side = found
@@ -236,9 +239,10 @@ class Docket:
         case = Case(node=node, kind=scene.cube.nodes[node][0], connection=None, side=side, scoped_at=scene.at)
         case.recount(scene.cube, scene.rows[~self.explained(scene)], scene.failures, since=at)
         tally = case.tally
-        tally.first_failure_at = at
-        tally.failures, tally.successes = max(bad, tally.failures), max(good - tally.tail, tally.successes)
-        if not bad or not tally.last_failure_received or self._over(case, scene) is not None:
+        if bad:
+            tally.first_failure_at = at
+            tally.failures, tally.successes = max(bad, tally.failures), max(good - tally.tail, tally.successes)
+        if not tally.last_failure_received or self._over(case, scene) is not None:
             return []
         decision = self._decide(case, scene)
         return self._open(case, decision, scene) if decision.severity in ("page", "ticket") else []
@@ -267,6 +271,7 @@ class Docket:
                 span=tally.last_failure_at - tally.first_failure_at,
                 burned=burned_of(case, scene),
                 foreseen=foreseen_of(case, scene, scene.rows if rows is None else rows),
+                burn_rule=scene.burn_rule(case.node, case.side),
                 wrong=tally.wrong,
                 wrong_hosts=len(tally.wrong_hosts),
             )

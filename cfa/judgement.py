@@ -10,9 +10,11 @@ from dataclasses import asdict
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cfa import snapshots
 from cfa.blindness import NOTICED_SECONDS, Blindness
+from cfa.burn_rate import severities
 from cfa.config import CfaConfig
 from cfa.desk import Desk
 from cfa.docket import Docket
@@ -183,7 +185,7 @@ class Judgement:
     def availability(self, at: float) -> list[dict[str, object]]:
         """The ``availability`` part of the status: every scope seen × side, with its windows, as of ``at``."""
         self.intake.windows.advance(max(at, self.at))
-        return availability_view(self.intake)
+        return availability_view(self.intake, max(at, self.at))
 
     def snapshot(self) -> bytes:
         """Everything that :meth:`restore` needs, as versioned msgpack."""
@@ -240,6 +242,7 @@ class Judgement:
             change=intake.evidence.change,
             log_threshold=lent(self.intake.evidence.log_evidence(), self._threshold()),
             alone_log_threshold=self._threshold(),
+            burning=self._burning(),
             updates_per_year=intake.evidence.updates_per_year(),
             allowed=intake.allowed,
             servers=self.servers,
@@ -247,6 +250,11 @@ class Judgement:
             recused=tuple(sorted(self.witnesses.recused)),
             silent=self._silent_zones(),
         )
+
+    def _burning(self) -> NDArray[np.int8] | None:
+        """The burn-rate rules that are met, where they are wanted."""
+        rules, allowed = self.config.burn_rates, np.array(self.intake.allowed_by_node)
+        return severities(self.intake.windows, allowed, rules) if rules and len(allowed) else None
 
     def _threshold(self) -> float:
         return self.intake.evidence.log_threshold(self.config.false_pages_per_year)

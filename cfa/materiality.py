@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cfa.incident import Severity
+from cfa.incident import SEVERITY_ORDER, Severity
 from cfa.objective import jeffreys
 from cfa.policy import (
     BUDGET_PERIOD_SECONDS,
@@ -119,11 +119,22 @@ class Weight:
     span: float
     burned: float
     foreseen: float = 0.0
+    burn_rule: Severity | None = None
     wrong: int = 0
     wrong_hosts: int = 0
 
 
 def decide(weight: Weight) -> Decision:
+    """What the gates say, or the burn-rate rules where they are wanted and ask for more."""
+    found = _by_evidence(weight)
+    rule = weight.burn_rule if KINDS[weight.kind].pages else None
+    order = SEVERITY_ORDER.index
+    if rule is not None and (found.severity is None or order(rule) > order(found.severity)):
+        return Decision(severity=rule, reason="burn_rate")
+    return found
+
+
+def _by_evidence(weight: Weight) -> Decision:
     """Both gates → page; evidence alone → ticket; materiality alone → watch. Wrong answers go by count alone."""
     kind = KINDS[weight.kind]
     if weight.wrong >= WRONG_ANSWERS_PAGE or weight.wrong_hosts > 1:

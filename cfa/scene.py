@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from cfa.attempts import Failure, Rows
 from cfa.cube import SIDES, Cube
+from cfa.incident import Severity
 from cfa.joins import Joins
 from cfa.policy import KINDS, SCAN_WINDOW_SECONDS
 from cfa.quadrant import ServersView
 from cfa.scope import Scan
+
+BURN_SEVERITIES: tuple[Severity | None, ...] = (None, "ticket", "page")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +23,7 @@ class Scene:
     """The moment ``at``; ``since`` is where the scan begins; ``change`` dates the change of a node and side.
 
     ``log_threshold`` is what a node needs now, with what others lend it (:func:`cfa.evidence.lent`); ``alone_log_threshold``
-    without.
+    without. ``burning``: :func:`cfa.burn_rate.severities`, where those rules are wanted.
     """
 
     at: float
@@ -33,6 +36,7 @@ class Scene:
     change: Callable[[int, int], tuple[float, int, int]]
     log_threshold: float
     alone_log_threshold: float = 0.0
+    burning: NDArray[np.int8] | None = None
     updates_per_year: float
     allowed: Callable[[int], float]
     servers: ServersView
@@ -63,6 +67,31 @@ class Scene:
         """The logarithm of M of a node, the stronger of its sides unless one is named."""
         both = self.log_evidence[node]
         return float(both.max() if side is None else both[SIDES.index(side)])
+
+    def burn_rule(self, node: int, side: str | None) -> Severity | None:
+        """The severity of the burn-rate rules that a node meets, of either side unless one is named."""
+        if self.burning is None or node >= len(self.burning):
+            return None
+        both = self.burning[node]
+        return BURN_SEVERITIES[int(both.max() if side is None else both[SIDES.index(side)])]
+
+    def burn_rate(self) -> tuple[int, str] | None:
+        """The node and side that meets the gravest burn-rate rule, with the most evidence less the cost of its name; or None."""
+        if self.burning is None or not self.burning.any():
+            return None
+        families = [family for family, _ in self.cube.nodes]
+        met = [
+            (
+                int(self.burning[node, side]),
+                float(self.log_evidence[node, side]) - log(families.count(families[node])),
+                -node,
+                side,
+            )
+            for node, side in np.argwhere(self.burning > 0).tolist()
+            if families[node] in KINDS and KINDS[families[node]].pages
+        ]
+        _, _, node, side = max(met, default=(0, 0.0, 1, 0))
+        return None if node > 0 else (-node, SIDES[side])
 
     def slow_burn(self) -> tuple[int, str] | None:
         """The node and side with the most evidence above the threshold, less what it costs to name it; or None.

@@ -5,15 +5,19 @@ from cfa.intake import Intake
 from cfa.objective import availability, budget_remaining, burn_rate, jeffreys, verdict
 from cfa.policy import WINDOWS
 from cfa.quadrant import ServersView
-from cfa.windows import BAD, EXCLUDED, GOOD
+from cfa.windows import BAD, EXCLUDED, GOOD, Counts
 
 SHOWN = ("region", "zone", "endpoint", "zone_endpoint", "operation", "table", "partition")
 """Families in the availability view; routers, nodes and observers are followed for evidence only."""
 
 
-def availability_view(intake: Intake) -> list[dict[str, object]]:
-    """Every shown node × side that was ever observed, with its windows."""
+def availability_view(intake: Intake, at: float) -> list[dict[str, object]]:
+    """Every shown node × side that was ever observed, with its windows and the calendar month (UTC) so far.
+
+    ``whole`` false: the month is longer than what is kept here, and the ledger must be asked.
+    """
     rows: list[dict[str, object]] = []
+    month, whole = intake.windows.month(at)
     order = sorted(
         (SHOWN.index(family), values, i) for i, (family, values) in enumerate(intake.cube.nodes) if family in SHOWN
     )
@@ -21,13 +25,19 @@ def availability_view(intake: Intake) -> list[dict[str, object]]:
         for side, name in enumerate(SIDES):
             if intake.windows.sums[-1, node, side].any():
                 windows = {w: window_view(intake, i, node, side) for i, (w, _) in enumerate(WINDOWS)}
-                rows.append({"scope": scope_of(intake.cube.nodes[node]), "side": name, "windows": windows})
+                this_month = counts_view(intake, month[node, side], node) | {"whole": whole}
+                scope = scope_of(intake.cube.nodes[node])
+                rows.append({"scope": scope, "side": name, "windows": windows, "month": this_month})
     return rows
 
 
 def window_view(intake: Intake, window: int, node: int, side: int) -> dict[str, object]:
-    """One window of one node and side; what cannot be known is null."""
-    counts = intake.windows.sums[window, node, side]
+    """One window of one node and side."""
+    return counts_view(intake, intake.windows.sums[window, node, side], node)
+
+
+def counts_view(intake: Intake, counts: Counts, node: int) -> dict[str, object]:
+    """What counts of a node say; what cannot be known is null."""
     good, bad, allowed = int(counts[GOOD]), int(counts[BAD]), intake.allowed(node)
     low, high = jeffreys(bad, good + bad) if good + bad else (None, None)
     return {

@@ -4,6 +4,7 @@ Three rings of integer counts (10 s for an hour, 5 min for a day, 1 h for 30 day
 adding and moving on cost O(nodes), asking costs O(1). A window's edge is as fine as its ring: 5 m ends on 10 s.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,39 @@ class Windows:
             for w in resolution.windows:
                 if now - bucket < WINDOWS[w][1] // resolution.seconds:
                     self.sums[w, :size] += counts
+
+    def over(self, seconds: int) -> Counts:
+        """``[node, side, kind]`` counts of the last ``seconds``: kept for the windows of the policy, else added up.
+
+        As fine as the ring that holds it: 2 h ends on 5 minutes, 3 d and a month on an hour. At most 30 days.
+        """
+        for w, (_, width) in enumerate(WINDOWS):
+            if width == seconds:
+                return np.asarray(self.sums[w])
+        i, resolution = next(
+            ((i, r) for i, r in enumerate(RESOLUTIONS) if seconds <= r.slots * r.seconds),
+            (len(RESOLUTIONS) - 1, RESOLUTIONS[-1]),
+        )
+        return self._last(i, -(-seconds // resolution.seconds))
+
+    def _last(self, i: int, slots: int) -> Counts:
+        """Counts of the newest ``slots`` buckets of a ring, the present one among them."""
+        now, kept = self._now[i], min(RESOLUTIONS[i].slots, slots)
+        if now is None:
+            return np.zeros_like(self.sums[0])
+        rows = [(now - back) % RESOLUTIONS[i].slots for back in range(kept)]
+        return np.asarray(self._rings[i][rows].sum(axis=0, dtype=np.int64))
+
+    def month(self, at: float) -> tuple[Counts, bool]:
+        """Counts of the calendar month (UTC) of ``at`` so far, and whether all of it is kept.
+
+        The hours of a ring of 30 days: on the 31st the first day is lost, and the answer says so. What was before this
+        judgement began to listen was never observed here; the report asks the ledger for that.
+        """
+        moment = dt.datetime.fromtimestamp(at, tz=dt.UTC)
+        begun = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+        hours = int(at // 3_600) - int(begun // 3_600) + 1
+        return self._last(len(RESOLUTIONS) - 1, hours), hours <= RESOLUTIONS[-1].slots
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""
