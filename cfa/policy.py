@@ -67,6 +67,9 @@ STABLE_PAGE_SECONDS = 1.0
 STABLE_TICKET_SECONDS = 3.0
 """The same for a ticket, which has time."""
 
+SCOPE_SAMPLES = {"page": 3, "ticket": 5}
+"""So many failing samples before a scope is named: with fewer it is unknown, and who is woken must know where. [scan]"""
+
 BUDGET_SHARE_PAGES = 0.02
 """A page when this part of the 30-day budget has burned since the change point (SRE workbook, 1 h row)."""
 
