@@ -1,4 +1,4 @@
-"""One of two judgements with the scripted judgement: ``pair_child.py NAME DATA_DIR PORT PEER_PORT COLLECTOR WEBHOOK TOKEN_FILE``."""
+"""One of two judgements with the scripted judgement: ``pair_child.py NAME DATA_DIR PORT PEER_PORT COLLECTOR[,COLLECTOR] WEBHOOK TOKEN_FILE``."""
 
 import asyncio
 import sys
@@ -16,7 +16,8 @@ if __name__ == "__main__":
     config = CfaConfig(
         host="127.77.7.1",
         port=int(port),
-        collector=collector,
+        collector=collector.split(",")[0],
+        more_ledgers=tuple(collector.split(",")[1:]),
         data_dir=Path(data_dir),
         destinations=(Destination(kind="webhook", url=webhook),),
         pair=Pair(name=name, peer=f"http://127.77.7.1:{peer}", token_file=Path(token_file), lease_seconds=2),

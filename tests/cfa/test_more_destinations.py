@@ -167,6 +167,7 @@ def smtp(address: tuple[str, int], security: str, folder: Path, **changes: Any) 
     return SmtpConfig(**{**known, "recipients": ("night@example.org",), **changes})
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH:UserWarning")
 @pytest.mark.parametrize("security", ["plain", "starttls", "tls"])
 async def test_mails_about_an_incident_are_one_thread(tmp_path: Path, security: str) -> None:
     """At a real server, by each kind of connection: update and resolve answer the trigger, and a repeated mail is the same one."""
@@ -203,6 +204,7 @@ async def test_a_mail_server_that_refuses_is_a_failed_delivery(tmp_path: Path) -
             await SmtpDestination("mail", stranger, CONSOLE).send(notice(), EPOCH)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_apprise_delivers_and_says_when_it_cannot(tmp_path: Path) -> None:
     """Through the real library: a message arrives; a refused one and an unknown address are failed deliveries without the address."""
     receiver = Receiver()

@@ -325,3 +325,46 @@ async def test_one_that_was_frozen_does_not_speak_when_it_wakes(tmp_path: Path) 
         assert await two.settled() == other
         await asyncio.sleep(2.0)
     assert heard(receiver) == ["i-one/trigger/1", "i-one/resolve/1"]
+
+
+@pytest.mark.proof
+async def test_with_two_collectors_one_of_them_may_die_as_well(tmp_path: Path) -> None:
+    """The active judgement dies, then a collector, then the other judgement: each incident has one trigger and one resolve."""
+    left, right, receiver = FakeCollector(), FakeCollector(), Receiver()
+    async with serving(leasing(left)) as one, serving(receiver.application()) as hook_url:
+        async with serving(leasing(right)) as two_url:
+            two = Pair(tmp_path, f"{one},{two_url}", hook_url)
+            try:
+                await two.start("a")
+                await two.start("b")
+                first = await two.settled()
+                left.append(entry(1), entry(2, "trigger", "one"))
+                right.append(entry(1), entry(2, "trigger", "two"))
+                await eventually(lambda: len(receiver.got) == 2, 15)
+                await asyncio.sleep(1.2)
+                await two.kill(first)
+                assert await two.settled() != first
+                await two.start(first)
+                await two.settled()
+                right.append(entry(3, "resolve", "two"))
+                await eventually(lambda: len(receiver.got) == 3, 15)
+                await asyncio.sleep(1.2)
+            except BaseException:
+                for name in list(two.children):
+                    await two.kill(name)
+                raise
+        try:  # the right collector is gone
+            await asyncio.sleep(3)
+            second = await two.settled()
+            await two.kill(second)
+            assert await two.settled() == first
+            left.append(entry(3, "resolve", "one"), entry(4, "trigger", "three"))
+            await eventually(lambda: len(receiver.got) == 5, 30)
+            await asyncio.sleep(1.0)
+        finally:
+            for name in list(two.children):
+                await two.kill(name)
+    told = heard(receiver)
+    assert sorted(told) == sorted(
+        ["i-one/trigger/1", "i-two/trigger/1", "i-two/resolve/1", "i-one/resolve/1", "i-three/trigger/1"]
+    )
