@@ -66,6 +66,7 @@ class Moment:
     since: str
     event: str
     detail: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,16 @@ class Card:
     title: str
     summary: str
     facts: tuple[Fact, ...]
+    chips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """The whole page."""
+    """The whole page. ``related``: other incidents, by what they are to this one; ``recovery``: why it is believed to be over."""
 
     card: Card
+    related: tuple[tuple[str, str], ...]
+    recovery: str
     next_steps: tuple[str, ...]
     bad: str
     good: str
@@ -113,7 +117,40 @@ def card(incident: Incident, now: float) -> Card:
         title=f"{title[:1].upper()}{title[1:]}",
         summary=incident.summary,
         facts=(_hurt(incident), _since(incident, now), _much(incident), _sure(incident)),
+        chips=_chips(incident),
     )
+
+
+def _chips(incident: Incident) -> tuple[str, ...]:
+    """What somebody has done about it, and what it is called."""
+    chips = []
+    if incident.state == "open":
+        taken = incident.acknowledged_by
+        chips += [f"taken by {taken}, {wording.clock(incident.acknowledged_at)}"] if taken else []
+        chips += ["not taken by anyone"] if not taken and incident.paged_at is not None else []
+    chips += [f"muted by {', '.join(incident.muted_by)}"] if incident.muted_by else []
+    chips += [f"opened again {wording.plural(len(incident.earlier), 'time')}"] if incident.earlier else []
+    return tuple(chips)
+
+
+def _recovery(incident: Incident) -> str:
+    """The evidence that it is over; empty while it is not, or when it ended otherwise."""
+    seen = incident.recovery
+    if seen is None:
+        return ""
+    bound = (
+        ""
+        if seen.share_at_most is None
+        else f"; at most {wording.percent_short(seen.share_at_most)} can still fail (95 %)"
+    )
+    asked = f"{wording.plural(seen.successes, 'success', 'successes')} by {wording.plural(len(seen.hosts), 'witness', 'witnesses')}"
+    return f"{asked} in {wording.duration(seen.quiet_seconds)} since the last failure{bound}."
+
+
+def _related(incident: Incident) -> tuple[tuple[str, str], ...]:
+    """Other incidents, by their ids."""
+    into = [("Part of", incident.folded_into)] if incident.folded_into else []
+    return (*into, *(("Took over", child) for child in incident.children))
 
 
 def detail(incident: Incident, now: float) -> Detail:
@@ -122,6 +159,8 @@ def detail(incident: Incident, now: float) -> Detail:
     servers = incident.servers
     return Detail(
         card=card(incident, now),
+        related=_related(incident),
+        recovery=_recovery(incident),
         next_steps=advice.steps(
             incident.scope, reasons=incident.reasons, server_verdict=servers.verdict, is_open=is_open
         ),
@@ -210,8 +249,10 @@ def _shot(example: Example) -> Shot:
 def _moment(event: Event, first: float | None) -> Moment:
     """One line of history."""
     since = "" if first is None else f"+{wording.duration(event.at - first)}"
-    parts = [part for part in (event.severity, wording.phrase(event.reason)) if part]
-    return Moment(wording.clock(event.at), wording.iso(event.at), since, wording.phrase(event.event), ", ".join(parts))
+    reason = "" if event.reason in (event.event, "note") else wording.phrase(event.reason)
+    parts = [part for part in (event.severity, reason, f"by {event.by}" if event.by else "") if part]
+    name, detail = wording.phrase(event.event), ", ".join(parts)
+    return Moment(wording.clock(event.at), wording.iso(event.at), since, name, detail, event.note or "")
 
 
 def _blast(incident: Incident) -> tuple[tuple[str, str], ...]:

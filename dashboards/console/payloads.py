@@ -67,6 +67,19 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     at: float | None = None
 
 
+class Mute(msgspec.Struct, frozen=True, kw_only=True):
+    """A silence or a maintenance window in force."""
+
+    id: str
+    kind: str = "silence"
+    scope: dict[str, str] = {}
+    operations: list[str] = []
+    severity: str = "page"
+    ends_at: float | None = None
+    author: str = ""
+    comment: str = ""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /v1/status``."""
 
@@ -83,6 +96,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     targets: list[Target] = []
     incidents_open: int = 0
     false_pages_per_year: float | None = None
+    mutes: list[Mute] = []
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +157,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     severity: str | None = None
     reason: str | None = None
+    by: str | None = None
+    note: str | None = None
+
+
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """Why it is believed to be over."""
+
+    quiet_seconds: float = 0.0
+    successes: int = 0
+    hosts: list[str] = []
+    share_at_most: float | None = None
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +194,13 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     reasons: dict[str, int] = {}
     examples: list[Example] = []
     blast_radius: BlastRadius = BlastRadius()
+    acknowledged_at: float | None = None
+    acknowledged_by: str | None = None
+    muted_by: list[str] = []
+    children: list[str] = []
+    folded_into: str | None = None
+    recovery: Recovery | None = None
+    earlier: list[dict[str, float | str | None]] = []
     timeline: list[Event] = []
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboards.console import banner, budget, incident, matrix, wording
-from dashboards.console.payloads import Incident, Page, Recused, Status, Target
+from dashboards.console.payloads import Incident, Mute, Page, Recused, Status, Target
 
 CLOSED_SHOWN = 8
 PAGES_SHOWN = 8
@@ -67,6 +67,15 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Muted:
+    """A silence or a maintenance window in force; ``kind`` is ``silence`` or ``maintenance``."""
+
+    kind: str
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """The main page. ``past`` (empty in the present) says of when the rest is; nothing may look green then."""
 
@@ -77,6 +86,7 @@ class Overview:
     at: str
     iso: str
     gauges: tuple[Gauge, ...]
+    muted: tuple[Muted, ...]
     open_cards: tuple[incident.Card, ...]
     closed_cards: tuple[incident.Card, ...]
     matrix: matrix.Matrix
@@ -102,6 +112,7 @@ def overview(known: Known) -> Overview:
         at=wording.clock(status.at),
         iso=wording.iso(status.at),
         gauges=_gauges(status, table, silent=sum(1 for t in status.targets if not t.up)),
+        muted=tuple(_muted(m) for m in sorted(status.mutes, key=lambda m: (m.kind, m.id))),
         open_cards=tuple(incident.card(i, status.at) for i in opened),
         closed_cards=tuple(incident.card(i, status.at) for i in known.closed_incidents[:CLOSED_SHOWN]),
         matrix=table,
@@ -111,6 +122,16 @@ def overview(known: Known) -> Overview:
         servers=_servers(status.targets, status.at),
         deliveries=tuple(_delivery(p) for p in known.pages[:PAGES_SHOWN]),
     )
+
+
+def _muted(mute: Mute) -> Muted:
+    """A mute in words: what, until when, by whom and why."""
+    scope = wording.scope(mute.scope) if mute.scope else "everything"
+    only = f", {' and '.join(mute.operations)}s only" if mute.operations else ""
+    word = "Maintenance" if mute.kind == "maintenance" else "Silence"
+    means = "failures elsewhere page faster" if mute.kind == "maintenance" else "nobody is told"
+    parts = (f"{means}; until {wording.stamp(mute.ends_at)}", f"by {mute.author}", mute.comment, mute.id)
+    return Muted(mute.kind, f"{word}: {scope}{only}", " · ".join(part for part in parts if part))
 
 
 def _past(status: Status | None) -> str:

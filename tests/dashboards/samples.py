@@ -131,6 +131,28 @@ def incident(**changes: Any) -> dict[str, Any]:
     return base | changes
 
 
+def operated() -> dict[str, Any]:
+    """Taken by somebody, with notes, opened again, and with a part that was folded into it."""
+    lines = [
+        {"at": NOW - 20, "event": "reopened", "severity": "page", "reason": "evidence_and_sustained_failure"},
+        {"at": NOW - 17, "event": "paged", "severity": "page", "reason": "evidence_and_sustained_failure"},
+        {"at": NOW - 12, "event": "acknowledged", "severity": "page", "reason": "acknowledged", "by": "bob", "note": "looking"},
+        {"at": NOW - 9, "event": "noted", "severity": "page", "reason": "note", "by": "bob", "note": "certificate <b>expired</b>"},
+    ]  # fmt: skip
+    spell = {"opened_at": NOW - 90, "first_failure_at": NOW - 92, "paged_at": NOW - 89, "closed_at": NOW - 50, "closed_reason": "recovered"}  # fmt: skip
+    return incident(
+        id="i-20251124-155830-endpoint-fips", scope={"endpoint": "fips"}, acknowledged_by="bob", acknowledged_at=NOW - 12,
+        earlier=[spell], children=["i-20251124-155900-zone-az2-endpoint-fips"], timeline=lines, finding="gray_failure",
+    )  # fmt: skip
+
+
+def recovered() -> dict[str, Any]:
+    """Over, with the evidence that it is."""
+    seen = {"last_failure_at": NOW - 40, "quiet_seconds": 15.2, "successes": 182, "hosts": ["az1-canary-1", "az2-canary-1", "az3-canary-1"], "share_at_most": 0.0163}  # fmt: skip
+    return incident(id="i-20251124-155500-router-az2-router-1", state="closed", scope={"router": "az2-router-1"},
+                    closed_at=NOW - 25, closed_reason="recovered", recovery=seen)  # fmt: skip
+
+
 def page(**changes: Any) -> dict[str, Any]:
     """A delivered trigger, with changes."""
     base = {"incident": INCIDENT_ID, "event": "trigger", "severity": "page", "destination": "log", "created_at": NOW - 17.5,
@@ -159,6 +181,15 @@ def state(name: str) -> dict[str, Any]:
         )
         failed = page(destination="alertmanager", delivered_at=None, attempts=4, last_error="connect refused")
         answers |= {"open": [incident()], "closed": [past], "pages": [page(), failed]}
+    if name == "operated":
+        answers["status"] = status(matrix=matrix({"az1": (0, 0)}), incidents_open=2, mutes=[
+            {"id": "m-4f1c22aa", "kind": "maintenance", "scope": {"zone": "az1"}, "operations": [], "severity": "page",
+             "starts_at": NOW - 600, "ends_at": NOW + 3600, "author": "ann", "comment": "power works, announced on Monday"},
+            {"id": "s-09be7711", "kind": "silence", "scope": {"endpoint": "fips"}, "operations": ["write"], "severity": "page",
+             "starts_at": NOW - 60, "ends_at": NOW + 600, "author": "bob", "comment": ""},
+        ])  # fmt: skip
+        muted = incident(muted_by=["m-4f1c22aa"], paged_at=None)
+        answers |= {"open": [operated(), muted], "closed": [recovered()]}
     if name == "no_data":
         answers["status"] = status(data_age_seconds=14.2, ready=False)
         answers["ready"] = "no data for 14 s"
