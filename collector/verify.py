@@ -1,9 +1,10 @@
-"""Proves one or more ledgers whole, with their histories, or names what is not (shell)."""
+"""Proves one or more ledgers whole, with their histories and counters, or names what is not (shell)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from collector.audit_file import Senders, audit_file, audit_senders
+from collector.bulk.audit import audit_counters
 from collector.finding import Audit
 from collector.history.audit import audit_history
 from collector.history.store import Store
@@ -20,6 +21,7 @@ def verify(ledgers: Sequence[tuple[Path, Store | None]], histories: Sequence[Sto
     recorded: dict[str, tuple[Store, dict[str, str]]] = {}
     for folder, store in ledgers:
         found = audit_file(folder, audit, senders)
+        audit_counters(folder / "counters", audit, senders)
         if store is not None:
             _, known = recorded.setdefault(store.address, (store, {}))
             known |= found

@@ -79,9 +79,9 @@ class Log:
         segment.cursors, segment.spans = [], []
         at = 0
         while at < len(data):
-            length = _record_at(data, at)
+            length = record_at(data, at)
             if length is None:
-                if not is_last or _is_damage(data, at):
+                if not is_last or is_damage(data, at):
                     raise LedgerError(
                         f"{segment.path} is damaged at byte {at}: move the folder of counters away and restore it from a copy"
                     )
@@ -165,7 +165,7 @@ def _checksum(frame: bytes | memoryview, durable: int) -> int:
     return zlib.crc32(frame, zlib.crc32(durable.to_bytes(8, "little")))
 
 
-def _record_at(data: bytes, at: int) -> int | None:
+def record_at(data: bytes, at: int) -> int | None:
     """The length of the frame of the record at ``at``; None when there is no whole record."""
     if len(data) - at < RECORD.size:
         return None
@@ -176,11 +176,11 @@ def _record_at(data: bytes, at: int) -> int | None:
     return length if _checksum(memoryview(data)[begin : begin + length], durable) == crc else None
 
 
-def _is_damage(data: bytes, at: int) -> bool:
+def is_damage(data: bytes, at: int) -> bool:
     """Whether a whole record behind ``at`` says that what is at ``at`` was on disk already."""
     found = data.find(MAGIC, at + 1)
     while found >= 0:
-        if _record_at(data, found) is not None and RECORD.unpack_from(data, found)[3] > at:
+        if record_at(data, found) is not None and RECORD.unpack_from(data, found)[3] > at:
             return True
         found = data.find(MAGIC, found + 1)
     return False
