@@ -13,6 +13,7 @@ from benchmarks import (
     judgement_step,
     ledger_history,
     localization,
+    operating_curve,
     page_delay,
     remote_write,
     store_requests,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[], Result]] = {
     "remote-write": remote_write.run,
     "false-pages": false_pages.run,
     "page-delay": page_delay.run,
+    "operating-curve": operating_curve.run,
     "time-to-page": time_to_page.run,
 }
 
