@@ -1,5 +1,6 @@
 """The collector's section of ``fivenines.yaml``."""
 
+import zlib
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,25 @@ class ScrapeTarget(BaseModel):
     zone: str
     role: str = Field(description="router or node")
     url: str
+
+
+class ScrapeShare(BaseModel):
+    """Which part of the servers this collector reads, when several have the same list: each server belongs to exactly one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    of: int = Field(ge=1, le=1000, description="how many collectors share the list")
+    mine: int = Field(ge=0, description="this one's number, from 0")
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.mine >= self.of:
+            raise ValueError(f"mine is {self.mine}, but the {self.of} collectors are numbered 0 to {self.of - 1}")
+        return self
+
+    def has(self, name: str) -> bool:
+        """Whether the server of this name is ours: by its CRC32, the same on every machine."""
+        return zlib.crc32(name.encode()) % self.of == self.mine
 
 
 class HistoryConfig(BaseModel):
@@ -60,6 +80,9 @@ class CollectorConfig(BaseModel):
     )
     scrape: tuple[ScrapeTarget, ...] = Field(
         (), description="servers' /metrics pages; the embedded stack fills this in"
+    )
+    scrape_share: ScrapeShare | None = Field(
+        None, description="several collectors have the same scrape list: which part is this one's; none: all of it"
     )
     scrape_interval_seconds: float = Field(2.0, gt=0)
     scrape_timeout_seconds: float = Field(1.0, gt=0)
@@ -103,6 +126,19 @@ class CollectorConfig(BaseModel):
     remote_write: tuple[RemoteWriteConfig, ...] = Field(
         (), description="receivers of Prometheus remote write 1.0 that the merged observations are pushed to"
     )
+
+    @property
+    def scraped(self) -> tuple[ScrapeTarget, ...]:
+        """The servers that this collector reads."""
+        share = self.scrape_share
+        return self.scrape if share is None else tuple(one for one in self.scrape if share.has(one.name))
+
+    @model_validator(mode="after")
+    def _servers_have_names_of_their_own(self) -> Self:
+        names = [target.name for target in self.scrape]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"scrape: {', '.join(twice)} is listed twice, and would be counted twice: leave one out")
+        return self
 
     @model_validator(mode="after")
     def _doors_are_whole(self) -> Self:

@@ -46,11 +46,11 @@ class Scraper:
 
     def states(self) -> list[TargetState]:
         """The last scrape of every target, in the order of the configuration; those not asked yet are left out."""
-        return [self._states[target.name] for target in self._config.scrape if target.name in self._states]
+        return [self._states[target.name] for target in self._config.scraped if target.name in self._states]
 
     async def run(self) -> None:
         """Scrape until cancelled."""
-        targets = self._config.scrape
+        targets = self._config.scraped
         if not targets:
             return
         timeout = aiohttp.ClientTimeout(total=self._config.scrape_timeout_seconds)

@@ -204,3 +204,21 @@ async def test_a_hanging_or_foreign_page_is_a_silent_server(config_of: Callable[
         await good.scraped(3)
         assert told_of(await entries_of(client), "az1-router-1") == [""]
     hang.close()
+
+
+def test_each_server_is_scraped_by_one_of_several_collectors() -> None:
+    """With one list and a share each, every server is in exactly one part; a number beyond the parts or a doubled name is refused."""
+    scrape = [
+        {"name": f"az1-node-{n}", "zone": "az1", "role": "node", "url": f"http://n{n}/metrics"} for n in range(30)
+    ]
+    parts = [
+        CollectorConfig.model_validate({"scrape": scrape, "scrape_share": {"of": 3, "mine": mine}}).scraped
+        for mine in range(3)
+    ]
+    assert sorted(one.name for part in parts for one in part) == sorted(str(one["name"]) for one in scrape)
+    assert all(parts)
+    assert len(CollectorConfig.model_validate({"scrape": scrape}).scraped) == 30
+    with pytest.raises(ValueError, match="numbered 0 to 2"):
+        CollectorConfig.model_validate({"scrape_share": {"of": 3, "mine": 3}})
+    with pytest.raises(ValueError, match="az1-node-4 is listed twice"):
+        CollectorConfig.model_validate({"scrape": [*scrape, scrape[4]]})
