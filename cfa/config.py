@@ -111,6 +111,10 @@ class CfaConfig(Frozen):
         None,
         description="a regular expression whose first group, found in a table's name, is the group it is added up in",
     )
+    shared_bursts: bool = Field(
+        False,
+        description="the healthy store has bursts of failures that every host sees: then hosts are not independent witnesses",
+    )
     burn_rate_rules: str = Field(
         "none",
         description="multi-window burn-rate rules beside the detector: none, builtin, or a file like cfa/burn_rates.yaml",

@@ -42,7 +42,7 @@ class Intake:
         self.cube = Cube(config.region)
         self.windows = Windows()
         self.matrix = Matrix(config.seldom_asked_seconds)
-        self.evidence = Evidence()
+        self.evidence = Evidence(shared=config.shared_bursts)
         self.attempts = Attempts()
         self.allowed_by_node: list[float] = []
         self.last_bad_at: float | None = None
