@@ -279,6 +279,7 @@ def test_entries_and_actions_replayed_from_any_snapshot_give_the_same_events(see
 
 async def test_an_action_is_durable_when_it_is_answered(tmp_path: Path) -> None:
     """Killed right after the answer, without any later snapshot, the next life knows the silence; sent again, it is refused."""
+
     class Quiet:
         async def read(self, after: int, *, limit: int, wait_seconds: float) -> list[FeedEntry]:
             await asyncio.sleep(3600)
@@ -313,3 +314,18 @@ def test_any_text_is_either_refused_or_stays_as_it_is(by: str, text: str) -> Non
         assert by.strip()
         assert text.strip()
         assert by.replace("\n", " ").isprintable()
+
+
+@pytest.mark.parametrize("share", ["1", "0.3"])
+def test_a_failure_elsewhere_pages_faster_during_maintenance(share: str) -> None:
+    """A router of az2 that fails wholly, or three times in ten, while az1 is under maintenance: sooner than on other days."""
+    after = {}
+    for window in (True, False):
+        world = World()
+        router_errors(world, 10, 40, "az2-router-1", share)
+        judge = Judgement(CfaConfig())
+        if window:
+            judge.desk.mutes["m-1"] = mute({"zone": "az1"}, kind="maintenance", starts_at=START, ends_at=START + 90)
+        events = (one for entry in world.run(30) for one in judge.step(entry))
+        after[window] = next(one.at for one in events if one.notify == "trigger")
+    assert after[True] < after[False]
