@@ -17,6 +17,7 @@ from cfa.backtest import WARM_SECONDS, Finding, Page, Trial
 from cfa.config import CfaConfig
 from cfa.incident import Incident
 from cfa.ports import FeedUnavailable
+from cfa.rebuilding import Numbered
 from fivenines.backtest_policy import policy_of
 from fivenines.commands.options import FINDING, ConfigOption, JsonOption, fail, print_json, resolved
 from fivenines.config import Config
@@ -102,8 +103,10 @@ async def _replay(settings: Config, trials: Sequence[Trial], since: float, until
 
     kept = seen = 0
     said = time.monotonic()
+    numbered = Numbered()
     async with _sources(settings, offline=offline) as sources:
-        async for entry, is_whole in merged(sources, since - WARM_SECONDS, until):
+        async for read, is_whole in merged(sources, since - WARM_SECONDS, until):
+            entry = numbered.next(read)
             seen, kept = seen + 1, kept + is_whole
             for trial in trials:
                 trial.take(entry)

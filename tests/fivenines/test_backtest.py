@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,21 @@ import yaml
 from typer.testing import CliRunner
 
 from cfa.config import CfaConfig
+from cfa.feed import CollectorClient
 from cfa.judgement import Judgement
 from cfa.state import Commit, StateStore
+from collector.config import CollectorConfig
 from collector.ledger import Ledger
 from collector.ledger_file import database_of
 from collector.observation import Vantage
 from collector.submission import Scraped
 from collector.wire import Batch
 from fivenines.backtest_policy import policy_of
+from fivenines.backtest_sources import HttpSource, merged
 from fivenines.cli import app
 from tests.cfa.test_backtest import OUTAGE, SECONDS, refused
 from tests.cfa.world import START, World
+from tests.collector.samples import free_port, make_batch, running
 
 SPAN = ["--from", "2025-11-24T16:00:00Z", "--to", "2025-11-24T16:05:00Z"]
 
@@ -104,3 +109,24 @@ def test_a_policy_file_changes_only_what_it_says() -> None:
         policy_of(today, "- 1")
     with pytest.raises(ValueError, match="not YAML"):
         policy_of(today, "{")
+
+
+async def test_entries_over_http_are_those_of_the_collector(tmp_path: Path) -> None:
+    """Of a running collector: what the feed has comes whole, what lies before it comes out of the intervals, all in order."""
+    now = time.time()
+    config = CollectorConfig(port=free_port(), data_dir=tmp_path)
+    async with running(config) as client:
+        await client.post(make_batch(1, at=now - 1500))
+        await client.post(make_batch(2, at=now))
+        cfa = CfaConfig(collector=client.base)
+        reader = CollectorClient(client.base)
+        source = HttpSource(client.base, cfa, client.session, reader)
+        found = [one async for one in merged([source], now - 3600, now + 60)]
+        await reader.close()
+    kept = [entry for entry, is_whole in found if is_whole]
+    assert [entry.readings[0].counts for entry in kept] == [make_batch(n, at=now).readings[0].counts for n in (1, 2)]
+    made = [
+        reading for entry, is_whole in found if not is_whole for reading in entry.readings if reading.at < now - 1100
+    ]
+    assert sum(sum(reading.counts.values()) for reading in made) == 2  # its failure came late: the feed has it, whole
+    assert [entry.received_at for entry, _ in found] == sorted(entry.received_at for entry, _ in found)
