@@ -39,6 +39,7 @@ CONFIG = CfaConfig.model_validate(
                 "name": "shut",
                 "fallback": "chat",
                 "fallback_after_attempts": 1,
+                "broken_after_seconds": 1e6,
             },
             {"kind": "webhook", "url": "https://x.test", "name": "chat", "severities": ["ticket"]},
         ],
