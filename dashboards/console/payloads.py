@@ -67,6 +67,15 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     at: float | None = None
 
 
+class Feed(msgspec.Struct, frozen=True, kw_only=True):
+    """A collector and whether it feeds the judgement."""
+
+    url: str
+    ok: bool = False
+    since: float | None = None
+    error: str | None = None
+
+
 class Mute(msgspec.Struct, frozen=True, kw_only=True):
     """A silence or a maintenance window in force."""
 
@@ -94,6 +103,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     availability: list[Availability] = []
     recused: list[Recused] = []
     targets: list[Target] = []
+    feeds: list[Feed] = []
     incidents_open: int = 0
     false_pages_per_year: float | None = None
     mutes: list[Mute] = []

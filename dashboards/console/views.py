@@ -160,7 +160,20 @@ def _gauges(status: Status, table: matrix.Matrix, *, silent: int) -> tuple[Gauge
         Gauge(
             "Servers up", f"{up}/{len(status.targets)}", "warn" if silent else "", "servers that answer their scrape"
         ),
+        *_feeds(status),
     )
+
+
+def _feeds(status: Status) -> tuple[Gauge, ...]:
+    """The collectors that feed the judgement; which of them does not, since when and why."""
+    if not status.feeds:
+        return ()
+    dead = [one for one in status.feeds if not one.ok]
+    title = "collectors that feed the judgement"
+    if dead:
+        title = "; ".join(f"{one.url} since {wording.clock(one.since or status.at)}: {one.error}" for one in dead)
+    value = f"{len(status.feeds) - len(dead)}/{len(status.feeds)}"
+    return (Gauge("Collectors", value, "warn" if dead else "", title),)
 
 
 def _witness(recused: Recused, now: float) -> Witness:

@@ -196,3 +196,16 @@ def test_a_closed_incident_asks_for_nothing() -> None:
     assert page.card.mood == "over"
     assert "lasted" in page.card.facts[1].support
     assert page.next_steps[0].startswith("Nothing now")
+
+
+def test_a_collector_that_does_not_feed_the_judgement_is_named() -> None:
+    """How many do, and which one does not, since when and why; an older judgement, which does not say, shows no such figure."""
+    feeds = [
+        {"url": "http://one:8081", "ok": True, "since": samples.NOW - 900, "error": None},
+        {"url": "http://two:8081", "ok": False, "since": samples.NOW - 60, "error": "no answer within 15 s"},
+    ]
+    (gauge,) = (one for one in views.overview(known("well", feeds=feeds)).gauges if one.name == "Collectors")
+    assert (gauge.value, gauge.mood) == ("1/2", "warn")
+    assert "http://two:8081 since " in gauge.title
+    assert "no answer within 15 s" in gauge.title
+    assert "Collectors" not in {one.name for one in views.overview(known("well")).gauges}
