@@ -11,6 +11,7 @@ from cfa.tables.columns import Counts, Rows
 from cfa.tables.detector import Detector, log_threshold
 from cfa.tables.policy import FRESH_SECONDS, HOT_LOG_E, SEGMENTS, TICK_SECONDS
 from cfa.tables.rings import BAD, GOOD, KINDS, Rings
+from cfa.tables.rowsets import minus, union
 
 HOUR = next(i for i, segment in enumerate(SEGMENTS) if segment.name == "1h")
 
@@ -72,7 +73,7 @@ class Block:
 
     def _weigh(self, good: Counts | None, bad: Counts | None, sharers: int, false_pages_per_year: float) -> Weighed:
         failed = np.empty(0, np.int64) if bad is None else np.flatnonzero(bad)
-        rows = np.union1d(failed, self.hot) if len(self.hot) else failed
+        rows = union(failed, self.hot)
         bads, goods = _at(bad, rows), _at(good, rows)
         log_m = self.detector.weigh(rows, bads, goods)
         if good is not None:
@@ -90,7 +91,7 @@ class Block:
     def forget(self, rows: Rows) -> None:
         """The evidence of ``rows`` is spent."""
         self.detector.forget(rows)
-        self.hot = np.setdiff1d(self.hot, rows)
+        self.hot = minus(self.hot, rows)
 
 
 EXCLUDED = BAD + 1

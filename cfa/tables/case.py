@@ -12,6 +12,7 @@ from cfa.tables.columns import Counts, Rows
 from cfa.tables.fleet import Fleet, Tick
 from cfa.tables.policy import SEGMENTS, TICK_SECONDS
 from cfa.tables.rings import BAD, GOOD
+from cfa.tables.rowsets import distinct, minus, union
 
 HOUR = next(i for i, segment in enumerate(SEGMENTS) if segment.name == "1h")
 MONTH = len(SEGMENTS) - 1
@@ -54,13 +55,13 @@ class Case:
 
     def subjects(self) -> Rows:
         """The tables."""
-        return np.unique(self.rows // 2)
+        return distinct(self.rows // 2)
 
     def widen(self, rows: Rows, fleet: Fleet) -> None:
         """More rows fail: what they have had since the change counts too."""
-        more = np.setdiff1d(rows, self.rows)
+        more = minus(rows, self.rows)
         if len(more):
-            self.rows = np.union1d(self.rows, more)
+            self.rows = union(self.rows, more)
             found = self._slots(more, fleet)
             first = change_point([(good, bad) for _, good, bad in found], self._allowed(fleet, more))
             self._add([slot for slot in found if slot[0] >= min(self.since, found[first][0] if found else self.since)])

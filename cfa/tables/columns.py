@@ -54,6 +54,16 @@ class Column:
             found += np.where(self.rows[place] == rows, self.extra[place], 0)
         return found
 
+    def sum_of(self, rows: Rows) -> int:
+        """The counts of some rows, which ascend, together."""
+        if not len(rows):
+            return 0
+        total = int(self.narrow[rows[: np.searchsorted(rows, len(self.narrow))]].sum(dtype=np.int64))
+        if len(self.rows):
+            place = np.minimum(np.searchsorted(rows, self.rows), len(rows) - 1)
+            total += int(self.extra[rows[place] == self.rows].sum())
+        return total
+
 
 def pack(values: Counts) -> Column | None:
     """``values`` (not negative) in the form that takes the least memory; None when all are 0."""

@@ -12,6 +12,7 @@ from cfa.tables.case import Case
 from cfa.tables.fleet import Fleet
 from cfa.tables.policy import SEGMENTS, TABLES_NAMED
 from cfa.tables.roster import VANTAGES
+from cfa.tables.rowsets import sides
 from collector.observation import Vantage
 
 WITNESSES = {Vantage.CUSTOMER: "customers", Vantage.SERVER: "servers"}
@@ -30,7 +31,7 @@ def incident_of(case: Case, fleet: Fleet, at: float, *, severity: Severity, reas
         id=f"{incident_id(at, case.scope)}-{vantage}" if old is None else old.id,
         severity=severity if old is None else max(old.severity, severity, key=SEVERITY_ORDER.index),
         scope=case.scope,
-        operations=tuple(SIDES[side] for side in np.unique(case.rows % 2).tolist()) or SIDES,
+        operations=tuple(SIDES[side] for side in sides(case.rows)) or SIDES,
         side="server" if is_server else "client",
         opened_at=at if old is None else old.opened_at,
         first_failure_at=case.since,
@@ -85,7 +86,7 @@ def _summary(case: Case, fleet: Fleet, tables: int, low: float, high: float) -> 
         "tables": f"{tables} tables",
         "service": f"The service ({tables} tables)",
     }[case.kind]
-    sides = " and ".join(f"{SIDES[side]}s" for side in np.unique(case.rows % 2).tolist())
+    hurt = " and ".join(f"{SIDES[side]}s" for side in sides(case.rows))
     since = dt.datetime.fromtimestamp(case.since, tz=dt.UTC).strftime("%H:%M:%S")
     burn = fleet.tables.assessment.burn[0, case.rows]
     burning = burn[np.isfinite(burn)]
@@ -93,6 +94,6 @@ def _summary(case: Case, fleet: Fleet, tables: int, low: float, high: float) -> 
         f"; budget burns {np.median(burning):.3g} times too fast ({SEGMENTS[0].name}, median)" if len(burning) else ""
     )
     return (
-        f"{what} fail{'s' if case.kind in ('table', 'service') else ''} {sides}, as {WITNESSES[VANTAGES[case.vantage]]} count it: "
+        f"{what} fail{'s' if case.kind in ('table', 'service') else ''} {hurt}, as {WITNESSES[VANTAGES[case.vantage]]} count it: "
         f"{case.bad} of {case.attempts} requests ({low * 100:.3g}–{high * 100:.3g} %) since {since} UTC{fast}"
     )

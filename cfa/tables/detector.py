@@ -31,6 +31,9 @@ WIDTH = ORDERED + len(COUNTED_RISES)
 CEILING = 1e37
 """States stop growing here (ln = 85): lowering a state never makes an alarm more likely, and it fits into 32 bits."""
 
+CHUNK = 4_096
+"""So many rows are weighed at once: what is needed for them stays in the processor's cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
@@ -113,6 +116,13 @@ class Detector:
 
         ``good`` is still to be given to :meth:`count`.
         """
+        log_m = np.empty(len(rows))
+        for begin in range(0, len(rows), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            log_m[part] = self._weigh(rows[part], bad[part], good[part])
+        return log_m
+
+    def _weigh(self, rows: Rows, bad: Counts, good: Counts) -> Floats:
         lines = self.level[rows]
         f = self._factors
         r = self.r[rows].astype(np.float64)
@@ -146,9 +156,11 @@ def discovered(log_e: Floats) -> NDArray[np.bool_]:
 
     Costs no false pages: then Σ e ≥ 1, which is what the threshold bounds.
     """
-    order = np.argsort(-log_e, kind="stable")
-    enough = np.flatnonzero(log_e[order] + np.log(np.arange(1, len(order) + 1)) >= 0)
-    found = np.zeros(len(log_e), np.bool_)
+    found = log_e >= 0
+    weak = np.flatnonzero(~found)
+    order = weak[np.argsort(-log_e[weak], kind="stable")]
+    first = len(log_e) - len(weak) + 1
+    enough = np.flatnonzero(log_e[order] + np.log(np.arange(first, first + len(order))) >= 0)
     if len(enough):
         found[order[: int(enough[-1]) + 1]] = True
     return found

@@ -32,6 +32,7 @@ from cfa.tables.policy import (
     VANISHED_SECONDS,
 )
 from cfa.tables.roster import UNGROUPED, VANTAGES
+from cfa.tables.rowsets import distinct, union, within
 
 WIDTH = ("table", "group", "tables", "service")
 """Kinds of scope, the narrowest first."""
@@ -67,12 +68,12 @@ class TableIncidents:
         mine = [case for case in self.open if case.vantage == vantage]
         if not len(rows) and not len(rolled):
             return []
-        everything: Rows = np.unique(np.concatenate([rows, *(case.rows for case in mine)]))
+        everything: Rows = union(rows, *(case.rows for case in mine))
         if not len(everything):
             everything = self._failing_lately(vantage, rolled, fleet)
-        kind, scope = self._explanation(vantage, np.unique(everything // 2), rolled, fleet)
+        kind, scope = self._explanation(vantage, distinct(everything // 2), rolled, fleet)
         if kind == "table":
-            return [e for s in np.unique(rows // 2) for e in self._one(vantage, int(s), rows, tick, fleet)]
+            return [e for s in distinct(rows // 2) for e in self._one(vantage, int(s), rows, tick, fleet)]
         widest = max(mine, key=lambda case: (WIDTH.index(case.kind), -case.since), default=None)
         if widest is not None:
             return self._grow(widest, (kind, scope), everything, tick, fleet)
@@ -105,7 +106,7 @@ class TableIncidents:
     def _one(self, vantage: int, subject: int, rows: Rows, tick: Tick, fleet: Fleet) -> list[IncidentEvent]:
         own = rows[rows // 2 == subject]
         for case in self.open:
-            if case.vantage == vantage and (case.kind != "table" or np.isin(own // 2, case.rows // 2).any()):
+            if case.vantage == vantage and (case.kind != "table" or within(own // 2, case.rows // 2).any()):
                 case.widen(own, fleet)
                 return []
         scope = {"table": fleet.roster.tables[subject]}
@@ -156,7 +157,7 @@ class TableIncidents:
     def _weigh(self, case: Case, tick: Tick) -> None:
         """The strongest evidence among its rows."""
         for weighed, rows in ((tick.tables, case.rows), (tick.rollups, _service_rows(case))):
-            inside = np.isin(weighed.rows, rows)
+            inside = within(weighed.rows, rows)
             if inside.any():
                 best = int(np.argmax(np.where(inside, weighed.log_e, -np.inf)))
                 log_e = float(weighed.log_e[best])

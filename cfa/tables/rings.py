@@ -125,14 +125,14 @@ class Rings:
         return tuple(sums[: window + 1, rows].sum(axis=0) for sums in self.sums)
 
     def lately(self, rows: Rows, segments: int) -> Iterator[tuple[int, int, int]]:
-        """What some rows have together in each slot of the first segments, oldest first: begin of the slot, good, bad."""
+        """What some rows (ascending) have together in each slot of the first segments, oldest first: begin of the slot, good, bad."""
         for i in range(segments - 1, -1, -1):
             for slot in sorted(self.slots[i]):
                 sums = [0, 0]
                 for part in self.slots[i][slot]:
                     for kind in (GOOD, BAD):
                         column = part.columns[kind]
-                        sums[kind] += 0 if column is None else int(column.at(rows).sum())
+                        sums[kind] += 0 if column is None else column.sum_of(rows)
                 yield slot * SEGMENTS[i].width, sums[GOOD], sums[BAD]
 
     def restore(self, now: int, slots: list[Slots], parts_made: int, rows: int) -> None:

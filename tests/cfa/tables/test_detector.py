@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfa.evidence import Evidence
-from cfa.policy import CLUSTERING
+from cfa.policy import CLUSTERING, SECONDS_PER_YEAR
 from cfa.tables.detector import ORDERED, Detector, discovered, factors, log_threshold
 from cfa.tables.policy import COUNTED_RISES
 
@@ -54,7 +54,7 @@ def test_counted_alternatives_are_fair_from_every_state(allowed: float) -> None:
 
 def test_the_mean_of_the_evidence_is_at_most_the_number_of_updates() -> None:
     """Rows whose failures come in bursts as clustered as is allowed: E[M] ≤ t, which is what bounds false pages."""
-    dice, rows, p0, c = np.random.default_rng(3), 4_000, 1e-2, CLUSTERING
+    dice, rows, p0, c = np.random.default_rng(3), 2_000, 1e-2, CLUSTERING
     detector = Detector()
     detector.level_of(p0)
     detector.reserve(rows)
@@ -100,3 +100,26 @@ def test_rows_that_fail_together_lend_each_other_strength() -> None:
     assert not discovered(np.array([-log(1000)])).any()
     assert discovered(np.array([-50.0, 0.1, -50.0])).tolist() == [False, True, False]
     assert not discovered(np.empty(0)).any()
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_false_alarms_at_the_objective_are_no_more_than_allowed(clustered: bool) -> None:
+    """Three hundred rows exactly at their objective, each failure followed by another with 0.3: with 20 alarms allowed in the time, e-d-BH included, fewer come."""
+    dice, rows, ticks, n, p0, allowed = np.random.default_rng(8), 300, 1_200, 100, 1e-3, 20
+    detector, every, alarms = Detector(), np.arange(rows), 0
+    detector.level_of(p0)
+    detector.reserve(rows)
+    false_pages = allowed / (ticks * 10 / SECONDS_PER_YEAR)
+    log_a = log_threshold(np.full(rows, n / 10), rows, false_pages)
+    for _ in range(ticks):
+        bad = dice.binomial(n, p0, rows)
+        if clustered:
+            bad += dice.negative_binomial(np.maximum(bad, 1), 0.7) * (bad > 0)
+        good = np.maximum(n - bad, 0)
+        log_m = detector.weigh(every, bad, good)
+        detector.count(good)
+        found = discovered(log_m - log_a)
+        if found.any():
+            alarms += 1
+            detector.forget(every[found])
+    assert alarms <= allowed
