@@ -176,10 +176,12 @@ def test_status_speaks_the_contract() -> None:
 
 
 def test_silence_is_not_good_health() -> None:
-    """Without data the cells are unobserved, availability is null, the state INSUFFICIENT_DATA; nothing opens."""
+    """Without data the cells are unobserved, availability is null, the state INSUFFICIENT_DATA; a ticket says so, of the monitoring alone."""
     judgement, _ = fed(World().run(30))
     later = judgement.at + 120
-    assert judgement.tick(later) == []
+    (told,) = judgement.tick(later)
+    assert (told.incident.finding, told.incident.severity, told.notify) == ("monitoring_blind", "ticket", None)
+    assert judgement.tick(later + 1) == []
     status = judgement.status(later)
     assert status["state"] == "INSUFFICIENT_DATA"
     assert {(c["verdict"], c["availability"]) for c in status["matrix"]} == {("unobserved", None)}  # type: ignore[attr-defined]
