@@ -35,7 +35,7 @@ class Scene:
     log_evidence: NDArray[np.float64]
     change: Callable[[int, int], tuple[float, int, int]]
     log_threshold: float
-    alone_log_threshold: float = 0.0
+    alone_log_threshold: float
     burning: NDArray[np.int8] | None = None
     updates_per_year: float
     allowed: Callable[[int], float]
