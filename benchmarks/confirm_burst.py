@@ -1,7 +1,7 @@
 """Does it help that the other zones look at once? Virtual time, the collector's own board, the whole judgement, with and without.
 
 Three zones with one canary host each ask each zone × endpoint at a cadence; one of the twelve fails. What a host sees fail
-arrives at once, successes in one-second batches; whoever is asked to look has its answer in 60 ms (measured live: 20–100 ms).
+arrives at once, successes in one-second batches; whoever is asked to look has its answer in 60 ms.
 """
 
 import heapq
