@@ -280,6 +280,8 @@ class Docket:
     def _judge(self, case: Case, scene: Scene) -> list[IncidentEvent]:
         """An open case: over, graver, changed, or just going on."""
         if not case.tally.failures:
+            if not len(scene.lately):
+                return []  # nobody is left who is believed: unknown is not over
             return self._apply(case, (Signal.CLEAR, "witnesses_recused", "watch"), scene)
         over = self._over(case, scene)
         if over is not None:
