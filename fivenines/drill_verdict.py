@@ -264,7 +264,13 @@ def incident_problems(scenario: Scenario, expected: ExpectedIncident, incident: 
     problems += _late(since(seen, incident, key), expected.within, "paged" if key == "paged_at" else "opened")
     if scenario.expect.clears_within is not None:
         problems += _late(since(seen, incident, "closed_at"), scenario.expect.clears_within, "cleared")
-    return problems
+    return [*problems, *_too_early(since(seen, incident, "closed_at"), scenario.expect.clears_after)]
+
+
+def _too_early(took: float | None, least: float | None) -> list[str]:
+    if took is None or least is None or took >= least:
+        return []
+    return [f"told to be over after {took:.1f} s, while its fault was in force (expected: not before {least:g} s)"]
 
 
 def _late(took: float | None, within: float, what: str) -> list[str]:

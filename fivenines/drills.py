@@ -76,6 +76,9 @@ class Expectation(Frozen):
     pages_at_most: int | None = Field(None, ge=0)
     tickets_at_most: int | None = Field(None, ge=0, description="incidents that never became a page")
     clears_within: Duration | None = None
+    clears_after: Duration | None = Field(
+        None, description="an expected incident that closes sooner was told to be over while its fault was in force"
+    )
     blind_within: Duration | None = Field(None, description="the judgement says so soon that it sees nothing any more")
     mitigated: Mitigated | None = Field(None, description="skipped where the configuration does not act by itself")
     failed_probes_at_most: int | None = Field(None, ge=0, description="attempts of canaries that count as bad")

@@ -53,6 +53,15 @@ def scenario(text: str = ZONE) -> Scenario:
     return parse(text, "test.yaml")
 
 
+def test_an_incident_that_is_told_to_be_over_while_its_fault_is_in_force_fails_the_drill() -> None:
+    """``clears_after`` is the time that the fault lasts; closing a second earlier is a finding."""
+    lasting = scenario(ZONE.replace("clears_within", "clears_after: 30s\n  clears_within"))
+    assert judge(lasting, seen(incident(closed_at=131.0), pages=(page(),)), seed=0).passed
+    verdict = judge(lasting, seen(incident(closed_at=129.0), pages=(page(),)), seed=0)
+    assert not verdict.passed
+    assert "while its fault was in force" in verdict.reason
+
+
 def test_a_drill_that_goes_as_expected_passes_with_seconds_from_the_fault_in_force() -> None:
     """The verdict has the times since the fault was really in force."""
     verdict = judge(scenario(), seen(incident(), pages=(page(), page(destination="webhook"))), seed=7)
