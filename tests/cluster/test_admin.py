@@ -73,7 +73,7 @@ async def test_fault_by_http(guarded, http):
 
 
 BAD_ORDERS = (
-    ({"id": "f", "fault": {"kind": "version", "node": "az1-node-1", "version": "2"}}, 501),
+    ({"id": "f", "fault": {"kind": "version", "node": "az1-node-1", "version": "2"}}, 400),
     ({"id": "f", "fault": {"kind": "melt"}}, 400),
     ({"id": "f", "fault": {"kind": "crash", "endpoint": "fips"}}, 400),
     ({"fault": {"kind": "crash", "node": "az1-node-1"}}, 400),

@@ -92,7 +92,8 @@ def judgement() -> Page:
 
     registry.register(Sample())
     rest = b"".join(
-        b"# HELP %b As the judgement shows it.\n# TYPE %b gauge\n%b%b\n" % (name, name, name, value)
+        b"# HELP %b As the judgement shows it.\n# TYPE %b %b\n%b%b\n"
+        % (name, name, b"summary" if b"quantile" in value else b"gauge", name, value)
         for name, value in (
             (b"cfa_objective_ratio", b" 0.9999"),
             (b"cfa_feed_lag_seconds", b" 0.5"),
