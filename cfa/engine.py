@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 import msgspec
@@ -19,7 +19,7 @@ from cfa.acting import Actions, Answer
 from cfa.config import CfaConfig
 from cfa.incident import Incident, IncidentEvent
 from cfa.notices import Notices
-from cfa.operators import Action, Refusal, annotated
+from cfa.operators import Action, Recorded, Refusal, about_incident, on_record
 from cfa.ports import Feed, FeedGap, FeedState, FeedUnavailable, Journaled, Judge, JudgeFactory, Several
 from cfa.recovery import Cell, answered_cells, orphans
 from cfa.routes import Routes
@@ -69,6 +69,8 @@ class Engine:
         self.step_seconds = 0.0
         self.beside: Callable[[], list[Incident]] = list
         """Open incidents of whoever judges beside us and commits to the same store."""
+        self.acted: Callable[[], Awaitable[None]] | None = None
+        """Tells them that there is something new in the journal of actions."""
         self._store = store
         self._feed = feed
         self._actions = Actions(judge)
@@ -140,7 +142,10 @@ class Engine:
 
     async def act(self, action: Action) -> Answer:
         """Does what an operator asks, or says why not; what is done is durable when this answers."""
-        return await self._actions.ask(action)
+        answer = await self._actions.ask(action)
+        if isinstance(answer, Recorded) and self.acted is not None:
+            await self.acted()
+        return answer
 
     @property
     def feeds(self) -> list[FeedState]:
@@ -229,15 +234,29 @@ class Engine:
         if self.cursor < self._committed:  # its place would be in the past
             return Refusal("catching_up", "the judgement has just started and is catching up; try again in a moment")
         refusal, old = self._actions.refusal(action, at), None
-        if refusal is not None and refusal.reason == "unknown_incident" and action.kind == "note":
+        if refusal is not None and refusal.reason == "unknown_incident":
             old = await self._store.run(self._store.incident, action.subject)
-        if refusal is not None and old is None:
+            refusal = refusal if old is None else self._refuses_stored(action, old, refusal)
+        if refusal is not None:
             return refusal
         self._uncommitted = True
         recorded, events = self._actions.do(action, after=self.cursor, at=at)
-        await self._commit(events if old is None else [annotated(old, recorded)], snapshot=self._snapshot_due())
+        if old is not None and not self._is_beside(old):  # whoever judges it beside us takes it from the journal
+            events = [on_record(old, recorded)]
+        await self._commit(events, snapshot=self._snapshot_due())
         self._uncommitted = False
         return recorded
+
+    def _is_beside(self, incident: Incident) -> bool:
+        return any(one.id == incident.id for one in self.beside())
+
+    def _refuses_stored(self, action: Action, incident: Incident, unknown: Refusal) -> Refusal | None:
+        """Open incidents in the store belong to whoever judges beside us, to the watch over deliveries, or to nobody."""
+        if incident.state == "closed" or incident.category == "monitoring" or self._is_beside(incident):
+            return about_incident(action, incident)
+        if self.acted is not None:  # opened by them in an earlier life, or closed by them this moment
+            return Refusal("catching_up", f"{incident.id} is not known yet by who judges it; try again in a moment")
+        return about_incident(action, incident) if action.kind == "note" else unknown
 
     async def _tick(self) -> None:
         """What follows from silence is not in the feed, so it is saved together with a snapshot: no replay can differ."""
@@ -277,7 +296,7 @@ class Engine:
         self._received_at = max(self._received_at, entry.received_at)
         self.fed_at = self._monotonic()
         self._anchor = (self._received_at, self.fed_at)
-        self.answered |= answered_cells(entry)
+        self.answered |= answered_cells(entry, self.config.seldom_asked_seconds)
 
     def _snapshot_due(self) -> bool:
         return self._monotonic() - self._saved_at >= self._save_period

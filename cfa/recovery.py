@@ -1,10 +1,10 @@
 """What a restarted judgement must set right: incidents that it no longer knows, cells that have answered before (pure)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from cfa.incident import Incident, IncidentEvent, TimelineEntry
-from collector.observation import Outcome, Vantage
+from collector.observation import Level, Outcome, Vantage
 from collector.series import FeedEntry
 
 Cell = tuple[str, str, str, str]
@@ -13,14 +13,18 @@ Cell = tuple[str, str, str, str]
 STATE_LOST = "judgement_state_lost"
 
 
-def answered_cells(entry: FeedEntry) -> set[Cell]:
-    """The cells in which a canary got an answer (a throttle is one; a refused connection is not)."""
+def answered_cells(entry: FeedEntry, seldom: Collection[str] = ()) -> set[Cell]:
+    """The cells in which a canary got an answer (a throttle is one; a refused connection is not).
+
+    Operations that are asked ``seldom`` are not waited for, and what confirms another host's failure is in no cell.
+    """
     if entry.vantage is not Vantage.CANARY:
         return set()
     return {
         (reading.series.zone, reading.series.endpoint, reading.series.operation.value, reading.series.connection.value)
         for reading in entry.readings
         if reading.series.endpoint is not None and reading.series.connection is not None
+        if reading.series.level is Level.ATTEMPT and reading.series.operation.value not in seldom
         if any(n and (outcome is Outcome.SUCCESS or outcome.is_excluded) for outcome, n in reading.counts.items())
     }
 

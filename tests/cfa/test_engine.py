@@ -23,7 +23,7 @@ from cfa.feed import CollectorClient
 from cfa.ports import FeedGap, FeedUnavailable
 from cfa.recovery import STATE_LOST, answered_cells
 from cfa.state import Commit, StateStore
-from collector.observation import Outcome
+from collector.observation import Level, Outcome
 from collector.series import FeedEntry
 from tests.cfa.shell_world import (
     FakeCollector,
@@ -301,6 +301,16 @@ def test_only_an_answer_counts_as_answered() -> None:
 
     assert (cells(Outcome.UNREACHABLE), cells(Outcome.THROTTLED), cells(Outcome.SUCCESS)) == (0, 1, 1)
     assert answered_cells(entry(1, canary=False)) == set()
+
+
+def test_a_stack_is_ready_when_the_cells_asked_every_second_have_answered_not_others() -> None:
+    """An operation that is asked seldom is not waited for, and an attempt that confirms another host's failure is in no cell."""
+    one = entry(1)
+    series = one.readings[0].series
+    confirming = dataclasses.replace(one.readings[0], series=dataclasses.replace(series, level=Level.CONFIRM))
+    assert len(answered_cells(one)) == 1
+    assert answered_cells(one, seldom={series.operation.value}) == set()
+    assert answered_cells(dataclasses.replace(one, readings=(confirming,))) == set()
 
 
 async def test_kill_minus_nine_at_any_moment_neither_repeats_nor_loses_a_page(tmp_path: Path) -> None:
