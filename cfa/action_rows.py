@@ -9,6 +9,7 @@ from cfa.operators import Action, Recorded
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS actions (
     number INTEGER PRIMARY KEY, after INTEGER NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS tables_placed (number INTEGER PRIMARY KEY, at REAL NOT NULL);
 """
 
 
@@ -20,6 +21,15 @@ class ActionRows:
     def _keep_actions(self, actions: tuple[Recorded, ...]) -> None:
         rows = [(one.number, one.after, one.at, msgspec.json.encode(one.action)) for one in actions]
         self._db.executemany("INSERT OR IGNORE INTO actions VALUES (?, ?, ?, ?)", rows)
+
+    def _place(self, placed: tuple[tuple[int, float], ...]) -> None:
+        self._db.executemany("INSERT OR IGNORE INTO tables_placed VALUES (?, ?)", placed)
+
+    def tables_placed(self, number: int) -> tuple[list[tuple[int, float]], float]:
+        """After which tick the lane of tables took the actions after the ``number``-th; and the last tick that it committed."""
+        rows = self._db.execute("SELECT number, at FROM tables_placed WHERE number > ? ORDER BY number", (number,))
+        reached = self._db.execute("SELECT value FROM meta WHERE key = 'tables_at'").fetchone()
+        return [(n, at) for n, at in rows], 0.0 if reached is None else float(reached[0])
 
     def actions_after(self, number: int, limit: int = 1_000_000) -> list[Recorded]:
         """What was done after the ``number``-th action, in order."""

@@ -121,7 +121,7 @@ class Api:
             "ready": self._reason_not_ready() is None,
             "cells_answered": len(engine.answered),
             "cells_expected": engine.config.matrix_cells,
-            "incidents_open": sum(one.state == "open" for one in judge.incidents()),
+            "incidents_open": sum(one.state == "open" for one in judge.incidents()) + len(engine.beside()),
             "false_pages_per_year": engine.config.false_pages_per_year,
             "feed_error": engine.feed_error,
             "feeds": [dataclasses.asdict(one) for one in engine.feeds],
@@ -199,7 +199,7 @@ class Api:
 
     async def metrics(self, _: web.Request) -> web.Response:
         """``GET /metrics``."""
-        open_now = [one for one in self._engine.judge.incidents() if one.state == "open"]
+        open_now = [*self._engine.beside(), *(one for one in self._engine.judge.incidents() if one.state == "open")]
         severities = dict.fromkeys(("page", "ticket", "watch"), 0)
         self._metrics.refresh(
             self.current_status(),

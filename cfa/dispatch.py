@@ -10,8 +10,9 @@ from typing import Any
 
 from cfa.config import CfaConfig
 from cfa.destinations.config import named
+from cfa.notices import ABANDON_AFTER_SECONDS
 from cfa.outbox import Outbox
-from cfa.pager_path import broken, evaluate, notices
+from cfa.pager_path import Standing, broken, evaluate, notices, resolved_by_hand
 from cfa.routes import Routes
 from cfa.second_route import escalated, rescued
 from cfa.state import Commit, StateStore
@@ -23,6 +24,8 @@ LOOK_SECONDS = 1.0
 VIEW_SECONDS = 5.0
 FOLLOW_SECONDS = 30 * 86400.0
 """Whoever was told by a second route is followed up so long."""
+RESOLVED_SECONDS = 2 * ABANDON_AFTER_SECONDS
+"""A page that waits has waited for a day at most."""
 SLI_SECONDS = 30 * 86400.0
 
 
@@ -79,12 +82,7 @@ class Dispatch:
         store = self._store
         standings = await store.run(store.standings)
         ill = broken(standings, self._configured, now)
-        known = await store.run(store.open_incidents)
-        for event in evaluate(ill, self._configured, self._outbox.taken_at, known, now):
-            told = notices(event, self._routes, self._config.region)
-            logger.error("%s %s: %s", event.incident.id, event.event, event.incident.summary)
-            commit = Commit(cursor=0, received_at=0.0, incidents=((event.at, event.incident),), notices=tuple(told))
-            self.added["pager_path"] += await store.run(store.apply, commit, now)
+        self.added["pager_path"] += await store.run(self._judge_paths, ill, now)
         pending = await store.run(store.pending_counts)
         if now - self._sli_at >= VIEW_SECONDS:
             self._sli_at = now
@@ -103,3 +101,15 @@ class Dispatch:
             ],
             "time_to_page": self._sli,
         }
+
+    def _judge_paths(self, ill: dict[str, Standing], now: float) -> int:
+        """On the store's thread, so that no operator's action comes between what is read and what is written."""
+        store, added = self._store, 0
+        known = store.open_incidents()
+        resolved = resolved_by_hand(store.incidents(now - RESOLVED_SECONDS)) if ill else {}
+        for event in evaluate(ill, self._configured, self._outbox.taken_at, known, now, resolved=resolved):
+            told = notices(event, self._routes, self._config.region)
+            logger.error("%s %s: %s", event.incident.id, event.event, event.incident.summary)
+            commit = Commit(cursor=0, received_at=0.0, incidents=((event.at, event.incident),), notices=tuple(told))
+            added += store.apply(commit, now)
+        return added

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cfa.incident import Incident, IncidentEvent, TimelineEntry
+from cfa.incident import EventName, Incident, IncidentEvent, TimelineEntry
 from cfa.silence import Mute, problem_of
 
 ActionKind = Literal["acknowledge", "note", "resolve", "mute", "expire"]
@@ -20,6 +20,7 @@ BY_CHARACTERS_MOST = 100
 TEXT_CHARACTERS_MOST = 2_000
 MUTES_MOST = 1_000
 """Silences and windows in force or to come; what is more is refused, not forgotten."""
+RESOLVED = "resolved_by_hand"
 NOTES_MOST = 200
 """Notes of one incident."""
 
@@ -87,10 +88,11 @@ def refusal(action: Action, at: float, incidents: Mapping[str, Incident], mutes:
         if known is None:
             return Refusal("unknown_silence", f"there is no silence or window {action.subject}")
         return None if at < known.over_at else Refusal("closed", f"{action.subject} is over already")
-    return _about_incident(action, incidents.get(action.subject))
+    return about_incident(action, incidents.get(action.subject))
 
 
-def _about_incident(action: Action, incident: Incident | None) -> Refusal | None:
+def about_incident(action: Action, incident: Incident | None) -> Refusal | None:
+    """Why an incident, as it is now, cannot be acknowledged, noted on or resolved; or None."""
     if incident is None:
         return Refusal("unknown_incident", f"no incident {action.subject} is known; see: fivenines incidents")
     if action.kind == "note":
@@ -101,11 +103,23 @@ def _about_incident(action: Action, incident: Incident | None) -> Refusal | None
     return None
 
 
-def annotated(incident: Incident, recorded: Recorded) -> IncidentEvent:
-    """A note on an incident of the past, which only the store remembers."""
-    action, at = recorded.action, recorded.at
+def on_record(incident: Incident, recorded: Recorded) -> IncidentEvent:
+    """What is done to an incident that only the store remembers: one of the past, or of the monitoring itself.
+
+    Never before its newest line: the clocks of those who write them may differ.
+    """
+    action = recorded.action
+    at = max([recorded.at, *(entry.at for entry in incident.timeline)])
+    names: dict[str, tuple[EventName, str]] = {"note": ("noted", "note"), "resolve": ("closed", RESOLVED)}
+    event, reason = names.get(action.kind, ("acknowledged", "acknowledged"))
     entry = TimelineEntry(
-        at=at, event="noted", severity=incident.severity, reason="note", by=action.by, note=action.text
+        at=at, event=event, severity=incident.severity, reason=reason, by=action.by, note=action.text or None
     )
     changed = replace(incident, timeline=(*incident.timeline, entry))
-    return IncidentEvent(incident=changed, event="noted", at=at, reason="note")
+    if event == "closed":
+        changed = replace(changed, state="closed", closed_at=at, closed_reason=reason)
+    if event == "acknowledged":
+        changed = replace(changed, acknowledged_at=at, acknowledged_by=action.by)
+    return IncidentEvent(
+        incident=changed, event=event, at=at, reason=reason, notify="resolve" if event == "closed" else None
+    )

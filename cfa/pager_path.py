@@ -5,10 +5,12 @@ It is no part of the judgement, which is a function of the feed alone: what beca
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from cfa.destinations.config import Destination
 from cfa.incident import Incident, IncidentEvent, TimelineEntry, incident_id
 from cfa.notices import Kind, Notice, alert_labels
+from cfa.operators import RESOLVED
 from cfa.routes import Routes
 
 BROKEN, WORKS, REMOVED = "destination_takes_no_pages", "destination_works_again", "destination_removed"
@@ -40,10 +42,17 @@ def evaluate(
     taken_at: Mapping[str, float],
     open_now: Iterable[Incident],
     now: float,
+    *,
+    resolved: Mapping[str, float] = MappingProxyType({}),
 ) -> list[IncidentEvent]:
-    """Opens an incident for each broken destination; closes it when that one has taken something and nothing is overdue."""
+    """Opens an incident for each broken destination; closes it when that one has taken something and nothing is overdue.
+
+    ``resolved``: when somebody resolved one by hand. It does not open again while a page waits that waited then already.
+    """
     known = {incident.scope["destination"]: incident for incident in open_now if incident.category == "monitoring"}
-    events = [_opened(name, standing, now) for name, standing in ill.items() if name not in known]
+    never = float("-inf")
+    new = [name for name, one in ill.items() if name not in known and one.waits_since > resolved.get(name, never)]
+    events = [_opened(name, ill[name], now) for name in new]
     names = set(configured)
     for name, incident in known.items():
         if name not in names:
@@ -51,6 +60,16 @@ def evaluate(
         elif name not in ill and taken_at.get(name, 0.0) > incident.opened_at:
             events.append(_closed(incident, WORKS, now))
     return events
+
+
+def resolved_by_hand(incidents: Iterable[Incident]) -> dict[str, float]:
+    """When somebody resolved the incident of a destination last."""
+    found: dict[str, float] = {}
+    for one in incidents:
+        if one.category == "monitoring" and one.closed_reason == RESOLVED and one.closed_at is not None:
+            name = one.scope["destination"]
+            found[name] = max(found.get(name, 0.0), one.closed_at)
+    return found
 
 
 def notices(event: IncidentEvent, routes: Routes, region: str) -> list[Notice]:

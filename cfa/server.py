@@ -137,7 +137,7 @@ async def _tables(
     from cfa.tables.start import start  # noqa: PLC0415 (arrays for a million tables, which few need)
 
     lane = await start(config, store, stack, lambda: _tls(config.collector_tls), places)
-    engine.beside = lane.open_incidents
+    engine.beside, engine.acted = lane.open_incidents, lane.act
     return [lane]
 
 

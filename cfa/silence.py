@@ -22,6 +22,7 @@ SCOPE_KEYS: tuple[str, ...] = (
     "node",
     "version",
     "table",
+    "group",
     "partition",
     "operation",
     "observer",

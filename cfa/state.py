@@ -80,6 +80,10 @@ class Commit:
     runs: tuple[Run, ...] = ()
     forget_runs_after: int | None = None
     actions: tuple[Recorded, ...] = ()
+    placed: tuple[tuple[int, float], ...] = ()
+    """Actions by number, and the tick of the lane of tables that each comes after."""
+    tables_at: float = 0.0
+    """The tick of that lane that this commit belongs to."""
 
 
 class StateStore(OutboxRows, ActionRows, ReplicaRows):
@@ -121,13 +125,14 @@ class StateStore(OutboxRows, ActionRows, ReplicaRows):
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)",
-                [("cursor", commit.cursor), ("received_at", commit.received_at)],
+                [("cursor", commit.cursor), ("received_at", commit.received_at), ("tables_at", commit.tables_at)],
             )
             for changed_at, incident in commit.incidents:
                 self._keep_incident(changed_at, incident)
             new = sum(self._keep_notice(notice, now) for notice in commit.notices)
             self._keep_runs(commit)
             self._keep_actions(commit.actions)
+            self._place(commit.placed)
             if commit.snapshot is not None:
                 self._keep_snapshot(commit.snapshot)
         return new
@@ -220,6 +225,7 @@ class StateStore(OutboxRows, ActionRows, ReplicaRows):
             self._db.execute("DELETE FROM incidents WHERE closed_at < ?", old)
             self._db.execute("DELETE FROM outbox WHERE created_at < ?", old)
             self._db.execute("DELETE FROM actions WHERE at < ?", old)
+            self._db.execute("DELETE FROM tables_placed WHERE at < ?", old)
 
 
 def _inflated(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 
 from cfa.incident import EventName, IncidentEvent, Notify, Severity, TimelineEntry
 from cfa.objective import jeffreys
+from cfa.operators import RESOLVED
 from cfa.policy import SHARE_ENOUGH_ATTEMPTS
 from cfa.tables.calm import is_calm, speaks_for_recovery
 from cfa.tables.case import HOUR, Case, kept, restored
@@ -131,11 +132,11 @@ class TableIncidents:
             case.kind, case.scope = kind, scope
         others = [one for one in self.open if one is not case and one.vantage == case.vantage]
         name = case.incident.id if case.incident else ""
-        events = [event for one in others for event in self._end(one, "folded", tick, fleet, into=name)]
+        events = [event for one in others for event in self._end(one, "folded", tick.at, fleet, into=name)]
         case.children += [one.incident.id for one in others if one.incident is not None]
         if case.incident is not None and case.scope != before:
             told: Notify | None = "update" if case.incident.paged_at is not None else None
-            events.append(self._tell(case, ("updated", "rescoped", told), tick, fleet))
+            events.append(self._tell(case, ("updated", "rescoped", told), tick.at, fleet))
         return events
 
     # --- how it goes on -------------------------------------------------------------------------------------------------------------
@@ -146,12 +147,12 @@ class TableIncidents:
             return self._open(case, tick, fleet)
         over = self._is_over(case, had or (0, 0), tick.at)
         if over is not None:
-            return self._end(case, over, tick, fleet)
+            return self._end(case, over, tick.at, fleet)
         severity, reason = severity_of(case, fleet)
         if severity == "page" and case.incident.paged_at is None:
-            return [self._tell(case, ("paged", reason, "trigger"), tick, fleet, severity="page")]
+            return [self._tell(case, ("paged", reason, "trigger"), tick.at, fleet, severity="page")]
         if tick.at - case.told_at >= TOLD_SECONDS:
-            return [self._tell(case, ("updated", "figures", None), tick, fleet)]
+            return [self._tell(case, ("updated", "figures", None), tick.at, fleet)]
         return []
 
     def _weigh(self, case: Case, tick: Tick) -> None:
@@ -167,9 +168,9 @@ class TableIncidents:
     def _open(self, case: Case, tick: Tick, fleet: Fleet) -> list[IncidentEvent]:
         severity, reason = severity_of(case, fleet)
         case.incident = incident_of(case, fleet, tick.at, severity=severity, reason=reason)
-        events = [self._tell(case, ("opened", reason, None), tick, fleet, severity=severity)]
+        events = [self._tell(case, ("opened", reason, None), tick.at, fleet, severity=severity)]
         if severity == "page":
-            events.append(self._tell(case, ("paged", reason, "trigger"), tick, fleet, severity="page"))
+            events.append(self._tell(case, ("paged", reason, "trigger"), tick.at, fleet, severity="page"))
         return events
 
     def _is_over(self, case: Case, had: tuple[int, int], at: int) -> str | None:
@@ -188,7 +189,12 @@ class TableIncidents:
         calm = case.calm_good + case.calm_bad
         return "recovered" if speaks_for_recovery(case.calm_bad, calm, case.share) else None
 
-    def _end(self, case: Case, reason: str, tick: Tick, fleet: Fleet, into: str = "") -> list[IncidentEvent]:
+    def resolve(self, identity: str, fleet: Fleet) -> list[IncidentEvent]:
+        """An operator says that it is over: the evidence is spent, and what fails after the last tick is weighed anew."""
+        case = next((one for one in self.open if one.incident is not None and one.incident.id == identity), None)
+        return [] if case is None or fleet.at is None else self._end(case, RESOLVED, fleet.at, fleet)
+
+    def _end(self, case: Case, reason: str, at: int, fleet: Fleet, into: str = "") -> list[IncidentEvent]:
         self.open.remove(case)
         if not into:
             fleet.tables.forget(case.rows)
@@ -196,7 +202,7 @@ class TableIncidents:
         if case.incident is None:
             return []
         told: Notify | None = "resolve" if case.incident.paged_at is not None else None
-        event = self._tell(case, ("folded" if into else "closed", reason, told), tick, fleet, into=into)
+        event = self._tell(case, ("folded" if into else "closed", reason, told), at, fleet, into=into)
         self.closed = [*self.closed[1 - CLOSED_KEPT :], case]
         return [event]
 
@@ -204,7 +210,7 @@ class TableIncidents:
         self,
         case: Case,
         what: tuple[EventName, str, Notify | None],
-        tick: Tick,
+        at: int,
         fleet: Fleet,
         *,
         severity: Severity | None = None,
@@ -213,17 +219,15 @@ class TableIncidents:
         event, reason, notify = what
         old = case.incident
         assert old is not None
-        now = incident_of(
-            case, fleet, tick.at, severity=severity or old.severity, reason=old.reason if into else reason
-        )
-        entry = TimelineEntry(at=tick.at, event=event, severity=now.severity, reason=reason)
+        now = incident_of(case, fleet, at, severity=severity or old.severity, reason=old.reason if into else reason)
+        entry = TimelineEntry(at=at, event=event, severity=now.severity, reason=reason)
         if event == "paged":
-            now = replace(now, paged_at=float(tick.at))
+            now = replace(now, paged_at=float(at))
         if event in ("closed", "folded"):
-            now = replace(now, state="closed", closed_at=float(tick.at), closed_reason=reason, folded_into=into or None)
-        case.told_at = tick.at
+            now = replace(now, state="closed", closed_at=float(at), closed_reason=reason, folded_into=into or None)
+        case.told_at = at
         case.incident = replace(now, timeline=(*old.timeline, entry))
-        return IncidentEvent(incident=case.incident, event=event, at=float(tick.at), reason=reason, notify=notify)
+        return IncidentEvent(incident=case.incident, event=event, at=float(at), reason=reason, notify=notify)
 
     def state(self) -> dict[str, Any]:
         """For the checkpoint."""

@@ -26,6 +26,7 @@ from cfa.tables.checkpoint import Checkpoints
 from cfa.tables.figures import Figures
 from cfa.tables.fleet import Fleet
 from cfa.tables.incidents import TableIncidents
+from cfa.tables.operated import Operated, Place
 from cfa.tables.source import Entry
 from collector.column_batch import Frame
 
@@ -36,6 +37,8 @@ CHECKPOINT_SECONDS = 60.0
 CHECKPOINT_SHARE = 0.05
 """A checkpoint may cost at most this share of the time: large ones are made less often."""
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+ACT_SECONDS = 2.0
+"""How long whoever acts waits for the lane; after that it is done with the next tick."""
 
 
 class Source(Protocol):
@@ -59,16 +62,18 @@ class TableLane:
         source: Source,
         fleet: Fleet,
         incidents: TableIncidents,
+        operated: Operated,
         *,
         notices: Notices,
         checkpoints: Checkpoints,
     ) -> None:
-        self.fleet, self.incidents, self.figures = fleet, incidents, Figures()
+        self.fleet, self.incidents, self.operated, self.figures = fleet, incidents, operated, Figures()
         self.lock = asyncio.Lock()
         self._store, self._source, self._notices, self._checkpoints = store, source, notices, checkpoints
         self._told: Callable[[], None] = lambda: None
         self._saved_at = time.monotonic()
         self._period = CHECKPOINT_SECONDS
+        self._acting: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(
@@ -85,20 +90,25 @@ class TableLane:
         """
         region, objective, false_pages, pattern = judged
         fleet, incidents = Fleet(objective, false_pages, pattern), TableIncidents(region)
+        operated = Operated(region, incidents, fleet.roster.group_name)
         notices, checkpoints = Notices(routes, region), Checkpoints(folder)
         try:
             kept = await asyncio.to_thread(checkpoints.read, fleet)
             if kept is not None:
                 incidents.load(kept[0])
+                operated.load(kept[0].get("desk"))
                 notices = Notices.restore(routes, region, kept[1])
         except (ValueError, KeyError, TypeError, StopIteration, FileNotFoundError, msgspec.MsgspecError) as error:
             aside = folder.with_name(f"{folder.name}.unusable-{time.time():.0f}")
             await asyncio.to_thread(checkpoints.set_aside, aside)
             logger.error("the tables' windows begin anew, what was kept is in %s: %s", aside, error)  # noqa: TRY400
             fleet, incidents = Fleet(objective, false_pages, pattern), TableIncidents(region)
+            operated = Operated(region, incidents, fleet.roster.group_name)
             notices = Notices(routes, region)
+        applied = operated.desk.applied
+        operated.follow(await store.run(store.actions_after, applied), *await store.run(store.tables_placed, applied))
         logger.info("judging %d tables from entry %d of the counters", len(fleet.roster.tables), fleet.cursor)
-        return cls(store, source, fleet, incidents, notices=notices, checkpoints=checkpoints)
+        return cls(store, source, fleet, incidents, operated, notices=notices, checkpoints=checkpoints)
 
     def on_told(self, told: Callable[[], None]) -> None:
         """Whom to wake when new notices are in the store."""
@@ -106,7 +116,27 @@ class TableLane:
 
     def open_incidents(self) -> list[Incident]:
         """What is open now, so that nobody else ends it."""
-        return [case.incident for case in self.incidents.open if case.incident is not None]
+        return self.operated.open()
+
+    async def act(self) -> None:
+        """Takes what operators have done since, now if it can; what is in the journal is never lost."""
+        task = asyncio.ensure_future(self._act_now())
+        self._acting.add(task)
+        task.add_done_callback(self._acting.discard)
+        await asyncio.wait({task}, timeout=ACT_SECONDS)
+
+    async def _act_now(self) -> None:
+        async with self.lock:
+            await self._act()
+
+    async def _act(self) -> None:
+        """Gives new actions their place: after the last tick."""
+        await self._commit(self.operated.replay(self.fleet))
+        if not self.operated.may_take(self.fleet):
+            return
+        new = await self._store.run(self._store.actions_after, self.operated.desk.applied)
+        events = [event for one in new for event in self.operated.take(one, self.fleet)]
+        await self._commit(events, tuple((one.number, float(self.fleet.at or 0)) for one in new))
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -145,8 +175,10 @@ class TableLane:
 
     async def _tick(self, received_at: float) -> None:
         async with self.lock:
+            await self._commit(self.operated.replay(self.fleet))
             events = await asyncio.to_thread(self._judge, received_at)
-            await self._commit(events)
+            await self._commit(self.operated.desk.tell(events, float(self.fleet.at or 0)))
+            await self._act()
             if time.monotonic() - self._saved_at >= self._period:
                 await self._save()
 
@@ -156,16 +188,18 @@ class TableLane:
         self.figures.ticked(time.thread_time() - began, self.fleet)
         return events
 
-    async def _commit(self, events: list[IncidentEvent]) -> None:
+    async def _commit(self, events: list[IncidentEvent], placed: tuple[Place, ...] = ()) -> None:
         for event in events:
             logger.info("%s %s: %s (%s)", event.incident.id, event.event, event.incident.severity, event.reason)
-        if not events:
+        if not events and not placed:
             return
         commit = Commit(
             cursor=0,
             received_at=0.0,
             incidents=tuple((event.at, event.incident) for event in events),
             notices=tuple(notice for event in events for notice in self._notices.plan(event)),
+            placed=placed,
+            tables_at=float(self.fleet.at or 0),
         )
         while True:
             try:
@@ -181,7 +215,10 @@ class TableLane:
         began = time.monotonic()
         try:
             await asyncio.to_thread(
-                self._checkpoints.write, self.fleet, self.incidents.state(), self._notices.snapshot()
+                self._checkpoints.write,
+                self.fleet,
+                {**self.incidents.state(), "desk": self.operated.state()},
+                self._notices.snapshot(),
             )
         except OSError as error:  # the next is tried after the usual time; until then more has to be read again
             logger.error("no checkpoint of the tables: %s", error)  # noqa: TRY400

@@ -125,9 +125,13 @@ class Roster:
             self.group.append(self._group(vantage, table))
         return number
 
-    def _group(self, vantage: int, table: str) -> int:
+    def group_name(self, table: str) -> str:
+        """The group that a table of this name belongs to, or :data:`UNGROUPED`."""
         match = self._pattern.search(table) if self._pattern else None
-        name = UNGROUPED if match is None else match.group(1 if match.re.groups else 0) or UNGROUPED
+        return UNGROUPED if match is None else match.group(1 if match.re.groups else 0) or UNGROUPED
+
+    def _group(self, vantage: int, table: str) -> int:
+        name = self.group_name(table)
         number = self._group_of.get((vantage, name))
         if number is None:
             number = self._group_of[vantage, name] = len(self.groups)

@@ -11,17 +11,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from cfa.acting import Actions
+from cfa.api import Api
 from cfa.config import CfaConfig
 from cfa.desk import Desk
 from cfa.engine import Engine
 from cfa.incident import IncidentEvent, Notify
 from cfa.judgement import Judgement
+from cfa.metrics import CfaMetrics
 from cfa.operators import Action, Recorded, malformed, refusal
+from cfa.outbox import Outbox
 from cfa.policy import CALM, KINDS, SPENT
+from cfa.report.compute import Several
 from cfa.silence import Mute, problem_of, widened
-from cfa.state import StateStore
+from cfa.state import Commit, StateStore
 from collector.series import FeedEntry
 from tests.cfa.shell_world import EPOCH, incident
 from tests.cfa.world import START, World, path_errors, router_errors
@@ -277,14 +282,17 @@ def test_entries_and_actions_replayed_from_any_snapshot_give_the_same_events(see
     assert {"opened", "closed"} <= {one.event for one in calm}
 
 
+class Quiet:
+    """A collector that has nothing."""
+
+    async def read(self, after: int, *, limit: int, wait_seconds: float) -> list[FeedEntry]:
+        """Waits."""
+        await asyncio.sleep(3600)
+        return []
+
+
 async def test_an_action_is_durable_when_it_is_answered(tmp_path: Path) -> None:
     """Killed right after the answer, without any later snapshot, the next life knows the silence; sent again, it is refused."""
-
-    class Quiet:
-        async def read(self, after: int, *, limit: int, wait_seconds: float) -> list[FeedEntry]:
-            await asyncio.sleep(3600)
-            return []
-
     wanted = Action(kind="mute", by="ann", subject="s-1", mute=mute({"zone": "az1"}, starts_at=0.0, ends_at=4e9))
     wanted = replace(wanted, mute=replace(wanted.mute, starts_at=4e9 - 60))  # type: ignore[type-var]
     with StateStore(tmp_path / "s") as store:
@@ -304,6 +312,62 @@ async def test_an_action_is_durable_when_it_is_answered(tmp_path: Path) -> None:
         life.cancel()
         with pytest.raises(asyncio.CancelledError):
             await life
+
+
+async def test_what_is_judged_or_watched_beside_us_takes_actions_too(tmp_path: Path) -> None:
+    """A broken pager path: acknowledged, noted, resolved in the store. A table's incident: journaled, and its lane is woken."""
+    path = incident("pager", category="monitoring", scope={"destination": "oncall"}, side="server")
+    table, over = incident("table", scope={"table": "orders"}), incident("over", state="closed", closed_at=EPOCH + 9)
+    with StateStore(tmp_path / "s") as store:
+        kept = tuple((EPOCH, one) for one in (path, table, over, incident("nobodys")))
+        store.apply(Commit(cursor=0, received_at=0.0, incidents=kept), EPOCH)
+        engine = await Engine.open(CfaConfig(), store, Quiet(), Judgement, ("log", "oncall"), clock=lambda: 4e9 - 100)
+        woken: list[int] = []
+
+        async def acted() -> None:
+            woken.append(len(store.actions_after(0)))
+
+        engine.beside, engine.acted = lambda: [table], acted
+        life = asyncio.ensure_future(engine.run())
+
+        async def act(kind: Any, subject: str, text: str = "") -> str | None:
+            found = await engine.act(Action(kind=kind, by="ann", subject=subject, text=text))
+            return getattr(found, "reason", None)
+
+        assert await act("acknowledge", "i-table") is None
+        assert store.incident("i-table") == table
+        assert [await act(kind, "i-pager", "x") for kind in ("acknowledge", "note", "resolve", "resolve")] == [
+            None,
+            None,
+            None,
+            "not_open",
+        ]
+        found = store.incident("i-pager")
+        assert found is not None
+        assert (found.state, found.closed_reason, found.acknowledged_by) == ("closed", "resolved_by_hand", "ann")
+        assert [(e.event, e.by) for e in found.timeline[1:]] == [
+            ("acknowledged", "ann"),
+            ("noted", "ann"),
+            ("closed", "ann"),
+        ]
+        assert [(one["event"], one["destination"]) for one in store.pages(0.0)] == [("resolve", "log")]
+        assert await act("acknowledge", "i-over") == "not_open"
+        assert await act("resolve", "i-nobodys") == "catching_up"
+        assert woken == [1, 2, 3, 4]
+        life.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await life
+
+
+async def test_the_status_counts_what_is_open_beside_us(tmp_path: Path) -> None:
+    """Incidents of tables are open incidents."""
+    with StateStore(tmp_path / "s") as store:
+        engine = await Engine.open(CfaConfig(), store, Quiet(), Judgement, ("log",), clock=lambda: 4e9 - 100)
+        engine.beside = lambda: [incident("table", scope={"table": "orders"})]
+        registry = CollectorRegistry()
+        outbox = Outbox(store, ())
+        api = Api(engine, store, CfaMetrics(engine, outbox), registry, Several([]))
+        assert api.current_status()["incidents_open"] == 1
 
 
 @given(st.text(max_size=20), st.text(max_size=20))

@@ -15,6 +15,7 @@ from cfa.dispatch import Dispatch
 from cfa.heartbeat import Heartbeat as Sender
 from cfa.incident import BlastRadius, Incident, IncidentEvent
 from cfa.notices import Notice, Notices, Pending
+from cfa.operators import Action, Recorded, on_record
 from cfa.outbox import Outbox
 from cfa.pacing import Pace
 from cfa.routes import Routes
@@ -165,6 +166,37 @@ async def test_a_broken_pager_path_is_an_incident_told_to_the_others(tmp_path: P
     assert heard(chat, broken.id) == heard(log, broken.id) == ["trigger", "resolve"]
     assert heard(oncall, broken.id) == []
     assert heard(oncall) == ["trigger"]
+
+
+async def test_a_broken_path_resolved_by_hand_opens_again_for_new_pages_only(tmp_path: Path) -> None:
+    """Whoever resolved it knows of the page that waits; one that is refused later is another matter."""
+    settings = config({"name": "oncall", "broken_after_seconds": 30}, {"name": "chat"})
+    oncall, chat = Shy("oncall"), Place("chat")
+    with StateStore(tmp_path / "s") as store:
+        scene = Scene(store, settings, Place("log"), oncall, chat)
+        put(store, scene.planner, ("a", "trigger"))
+        async with running(scene.outbox.run()):
+            await scene.pass_time(36)
+            (broken,) = [one for one in store.open_incidents() if one.category == "monitoring"]
+            said = Recorded(
+                number=1, after=0, at=0.0, action=Action(kind="resolve", by="ann", subject=broken.id, text="known")
+            )
+            event = replace(on_record(broken, said), at=scene.clock.at)
+            over = replace(event.incident, closed_at=scene.clock.at)
+            told = scene.planner.plan(replace(event, incident=over))
+            store.apply(Commit(cursor=0, received_at=0.0, incidents=((event.at, over),), notices=told), scene.clock.at)
+            await scene.pass_time(60)
+            assert [one for one in store.open_incidents() if one.category == "monitoring"] == []
+            oncall.open = True
+            await scene.pass_time(70)
+            oncall.open = False
+            put(store, scene.planner, ("b", "trigger"))
+            store._db.execute("UPDATE outbox SET created_at = ? WHERE incident = 'i-b'", (scene.clock.at,))
+            await scene.pass_time(40)
+            (again,) = [one for one in store.open_incidents() if one.category == "monitoring"]
+    assert again.id != broken.id
+    assert heard(chat, broken.id) == ["trigger", "resolve"]
+    assert heard(oncall, broken.id) == []
 
 
 async def test_whatever_is_added_twice_is_told_once(tmp_path: Path) -> None:
