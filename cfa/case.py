@@ -130,13 +130,18 @@ class Case:
         """In alarm, or blind in alarm."""
         return self.state is not State.OK
 
+    @property
+    def told_until(self) -> float:
+        """Failures asked until then are this case's, and no reason for another."""
+        return max(self.tally.last_failure_at, self.answered_until)
+
     def follow(self, cube: Cube, rows: Rows, failures: list[Failure]) -> bool:
         """Counts rows that are new to this case; True when failures were among them."""
         new = rows[int(np.searchsorted(rows["sequence"], self.tally.sequence, side="right")) :]
         if not len(new):
             return False
         mask = mask_of(cube, new["place"], self.node, self.connection, self.side)
-        before, since = self.tally.failures, self.tally.sequence
+        before = self.tally.failures
         for row in new[mask]:
             if row["confirm"]:
                 self.tally.confirm(row, cube)
@@ -147,16 +152,13 @@ class Case:
                 self.tally.succeed(row, cube)
         self.tally.sequence = int(new["sequence"][-1])
         if self.tally.failures > before:
-            self._note(cube, failures, since)
+            self._note(new[mask], failures)
         return self.tally.failures > before
 
-    def _note(self, cube: Cube, failures: list[Failure], since: int) -> None:
-        new = [f for f in failures if since < f.sequence <= self.tally.sequence]
-        if not new:
-            return
-        places = np.array([f.place for f in new], np.int32)
-        mask = mask_of(cube, places, self.node, self.connection, self.side).tolist()
-        for failure in (f for f, inside in zip(new, mask, strict=True) if inside):
+    def _note(self, counted: Rows, failures: list[Failure]) -> None:
+        """What the failures among the rows just counted were; of others, however lately, nothing is told."""
+        failed = set(counted["sequence"][counted["bad"] > 0].tolist())
+        for failure in (f for f in failures if f.sequence in failed):
             self.tally.reasons[failure.reason] += 1
             self.tally.phases[failure.phase] += 1
             if len(self.tally.examples) < EXAMPLES:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cfa.alarm import Signal, clear_reason, transition
+from cfa.alarm import Signal, clear_reason, quiet_needed, successes_needed, transition
 from cfa.attempts import Rows
 from cfa.case import Case
 from cfa.cube import SIDES, scope_of
@@ -86,7 +86,7 @@ class Docket:
         failed = scene.rows["bad"] > 0
         for case in self.closed:
             if case.closed_at is not None and case.closed_at >= scene.at - RETENTION_SECONDS:
-                old = failed & (scene.rows["at"] <= max(case.tally.last_failure_at, case.answered_until))
+                old = failed & (scene.rows["at"] <= case.told_until)
                 if old.any():
                     mask |= old & mask_of(scene.cube, scene.rows["place"], case.node, case.connection, case.side)
         return mask
@@ -110,8 +110,8 @@ class Docket:
         self.candidates = now
 
     def _unexplained(self, scene: Scene) -> Rows:
-        """The rows outside every open case: a new explanation must stand on them alone."""
-        rows = scene.rows
+        """The rows that no case, open or closed, answers for: a new explanation must stand on them alone, and is dated by them."""
+        rows = scene.rows[~self.explained(scene)]
         for case in self.open:
             rows = rows[~mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)]
         return rows
@@ -280,9 +280,8 @@ class Docket:
     def _judge(self, case: Case, scene: Scene) -> list[IncidentEvent]:
         """An open case: over, graver, changed, or just going on."""
         if not case.tally.failures:
-            if not len(scene.lately):
-                return []  # nobody is left who is believed: unknown is not over
-            return self._apply(case, (Signal.CLEAR, "witnesses_recused", "watch"), scene)
+            over = "witnesses_recused" if self._is_disproved(case, scene) else None
+            return self._apply(case, (Signal.CLEAR, over, "watch"), scene) if over else []
         over = self._over(case, scene)
         if over is not None:
             return self._apply(case, (Signal.CLEAR, over, "watch"), scene)
@@ -293,6 +292,15 @@ class Docket:
             if decision.severity == "page" and stable:
                 events = self._apply(case, (Signal.PAGE, decision.reason, "page"), scene)
         return events or self._refresh(case, scene)
+
+    def _is_disproved(self, case: Case, scene: Scene) -> bool:
+        """Whether those who are believed are heard, and for long enough to say that all is well: unknown is not over."""
+        rows, needed = scene.rows, quiet_needed(case.returns)
+        if not len(scene.received_since(scene.at - 10)) or scene.at - float(rows["received"][0]) < needed:
+            return False
+        inside = rows[mask_of(scene.cube, rows["place"], case.node, case.connection, case.side)]
+        share = case.incident.evidence.share if case.incident else 1.0
+        return not len(inside) or int(inside["good"].sum()) >= successes_needed(share, case.returns)
 
     def _over(self, case: Case, scene: Scene) -> str | None:
         rows = scene.received_since(scene.at - 30)

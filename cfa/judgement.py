@@ -343,5 +343,9 @@ class Judgement:
         keep[[case.node for case in self.docket.open]] = True
         self.intake.evidence.reset(keep)
         if not self.docket.open:
-            self.episode_at, self.failed_at = None, None
+            rows = self._scene().rows
+            told = max((case.told_until for case in self.docket.closed), default=0.0)
+            later = rows["at"][(rows["bad"] > 0) & (rows["at"] > told)]
+            self.episode_at = float(later.min()) if len(later) else None  # what failed before is told
+            self.failed_at = self.intake.last_bad_at
             self.docket.forget_candidates()

@@ -94,6 +94,13 @@ def test_zone_power_off_is_paged_with_its_name_in_time() -> None:
     assert incident.state == "closed"
 
 
+def test_what_is_over_begins_no_new_episode() -> None:
+    """After a close the next failure begins an episode of its own: the last one of the fault that is over does not."""
+    judgement, told = fed(outage(seconds=55))
+    assert told[-1][2] == "closed"
+    assert judgement.episode_at is None
+
+
 def sparse(hours: float, share: float, seed: int) -> Iterable[FeedEntry]:
     """Hours of all canaries, one entry of five seconds each, failures independent with probability ``share``."""
     rng = np.random.default_rng(seed)

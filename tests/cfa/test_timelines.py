@@ -1,8 +1,8 @@
 """Timelines as text: faults against the clock, and what the judgement says of them.
 
 A script holds commands, a line of dashes, and the recorded trace. ``REWRITE_SCRIPTS=1 pytest`` records anew; read the
-diff. Commands: ``run SECONDS``, ``objective RATIO``, ``seed N``, ``at SECONDS for SECONDS FAULT key=value …``, and what
-operators do: ``at SECONDS acknowledge|note|resolve NUMBER words``, ``at SECONDS silence|maintenance NAME for SECONDS
+diff. Commands: ``run SECONDS``, ``objective RATIO``, ``seed N``, ``dated`` (openings say since when),
+``at SECONDS for SECONDS FAULT key=value …``, and what operators do: ``at SECONDS acknowledge|note|resolve NUMBER words``, ``at SECONDS silence|maintenance NAME for SECONDS
 key=value …``, ``at SECONDS expire NAME``. NUMBER is the incident's in the order of their opening.
 """
 
@@ -22,14 +22,16 @@ SCRIPTS = sorted((Path(__file__).parent.parent / "scripts" / "cfa").glob("*.txt"
 LINE = "----"
 
 
-def line_of(event: IncidentEvent) -> str:
-    """One line of the trace."""
+def line_of(event: IncidentEvent, *, dated: bool = False) -> str:
+    """One line of the trace; ``dated``: with the first failure of an opening, and how many of how many failed."""
     i = event.incident
     scope = " ".join(f"{k}={v}" for k, v in i.scope.items())
     connection = f" {i.connection}" if i.connection else ""
     if i.muted_by:
         connection += f" muted_by={'+'.join(i.muted_by)}"
     tell = f" -> {event.notify}" if event.notify else ""
+    if dated and event.event in ("opened", "reopened"):
+        tell += f" since={i.first_failure_at - START:.1f} failed={i.evidence.failures}/{i.evidence.attempts}"
     return (
         f"{event.at - START:6.1f} {event.event} {i.severity} [{scope}]{connection} {'+'.join(i.operations)} "
         f"side={i.side} {event.reason}{tell}"
@@ -70,7 +72,7 @@ OPERATORS = ("acknowledge", "note", "resolve", "silence", "maintenance", "expire
 
 def play(commands: list[str]) -> list[str]:
     """Runs a script's commands; its trace."""
-    world, seconds, objective = World(), 0.0, 0.9999
+    world, seconds, objective, dated = World(), 0.0, 0.9999, False
     acts: list[list[str]] = []
     for words in (line.split() for line in commands if line.strip() and not line.startswith("#")):
         match words:
@@ -78,6 +80,8 @@ def play(commands: list[str]) -> list[str]:
                 seconds = float(amount)
             case ["objective", ratio]:
                 objective = float(ratio)
+            case ["dated"]:
+                dated = True
             case ["seed", number]:
                 world.seed = int(number)
             case ["background", ratio]:
@@ -104,7 +108,7 @@ def play(commands: list[str]) -> list[str]:
             trace += [f"{entry.received_at - START:6.1f} {word} {host}" for host in sorted(hosts)]
         recused = now
         opened += [e.incident.id for e in events if e.incident.id not in opened]
-        trace += [line_of(event) for event in events if event.reason != "figures"]
+        trace += [line_of(event, dated=dated) for event in events if event.reason != "figures"]
     return trace or ["(nothing)"]
 
 

@@ -333,6 +333,12 @@ def canaries_down(world: World, start: float, seconds: float) -> None:
     world.silent += [(start, start + seconds, zone) for zone in ZONES]
 
 
+def canaries_recused(world: World, start: float, seconds: float) -> None:
+    """Every canary host finds itself sick, and says so."""
+    hosts = [f"{zone}-canary-{k}" for zone in ZONES for k in (1, 2)]
+    world.recusals += [(start + i / 10, start + seconds + i / 10, host) for i, host in enumerate(hosts)]
+
+
 FAULTS = {
     f.__name__: f
     for f in (
@@ -352,5 +358,6 @@ FAULTS = {
         only_servers_see,
         collector_down,
         canaries_down,
+        canaries_recused,
     )
 }
