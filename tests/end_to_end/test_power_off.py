@@ -11,7 +11,7 @@ name: shaken
 about: A shorter and faster power-off-random.
 lasts: 45s
 faults: [{kind: power_off, random: {of: [zone, node], for: 3s..8s, pause: 200ms..6s}}]
-traffic: {table: canary, keys: 60, rate: 40}
+traffic: {table: canary, keys: 120, rate: 40}
 expect: {incident: any, durable: true, whole: true, whole_within: 2m}
 """
 
@@ -23,6 +23,7 @@ def test_random_power_offs_lose_no_acknowledged_write(stack: Any) -> None:
     found = verdict["durability"]
     assert found["power_offs"] >= 3
     assert found["writes_acknowledged"] > 300
-    assert found["keys_read_back"] == 60
+    assert found["keys_read_back"] == 120
     assert (found["lost"], found["never_written"], found["unlinearizable"]) == ([], [], {})
+    # 120 keys leave one of the nine partitions without any in 1 of 150,000 runs (60 keys: in 1 of 130).
     assert len(found["longest_gap_seconds"]) == 9
