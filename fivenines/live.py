@@ -114,21 +114,14 @@ def _window(window: dict[str, Any]) -> Text:
 
 
 def incident_table(incidents: list[dict[str, Any]]) -> Table:
-    """Incidents, newest first."""
+    """Incidents, newest first, each with the name that ``fivenines incidents show`` and ``ack`` take."""
     table = Table(title="Incidents", title_justify="left", pad_edge=False)
-    for name in ("since (UTC)", "severity", "scope", "operations", "side", "state", "what"):
-        table.add_column(name)
+    for name in ("since (UTC)", "severity", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("what")
     for incident in incidents:
         since = time.strftime("%m-%d %H:%M:%S", time.gmtime(incident["opened_at"]))
-        scope = ", ".join(f"{kind} {name}" for kind, name in incident["scope"].items())
         severity = Text(incident["severity"], style=_SEVERITIES.get(incident["severity"], ""))
-        table.add_row(
-            since,
-            severity,
-            scope,
-            "+".join(incident["operations"]),
-            incident["side"],
-            incident["state"],
-            incident["summary"],
-        )
+        what = Text(incident["summary"].partition(";")[0])
+        table.add_row(since, severity, incident["state"], what.append(f"\n{incident['id']}", style="dim"))
     return table

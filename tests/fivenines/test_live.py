@@ -71,7 +71,7 @@ def test_every_operation_that_is_asked_has_its_row_and_no_other() -> None:
 def test_a_starting_stack_and_a_paging_one_say_so() -> None:
     """Before every cell has answered nothing is called well; a page is the first thing one reads."""
     assert "measuring… 40 of 72 cells" in text_of(status(ready=False, cells_answered=40), [])
-    incident = {"severity": "page", "summary": "az1 fails reads and writes", "opened_at": 0.0, "scope": {"zone": "az1"}, "operations": ["read"],
+    incident = {"id": "i-1", "severity": "page", "summary": "az1 fails reads and writes", "opened_at": 0.0, "scope": {"zone": "az1"}, "operations": ["read"],
                 "side": "both", "state": "open"}  # fmt: skip
     assert "1 incident: az1 fails reads and writes" in text_of(status(), [incident])
 
