@@ -20,6 +20,11 @@ LOG_YEARS_MOST = 27.6
 """ln of the longest "once in … years" that is told (a million million)."""
 
 
+def is_of_tables(incident: Incident) -> bool:
+    """Whether it was judged here: its only witness are counters."""
+    return incident.evidence.hosts in [(witness,) for witness in WITNESSES.values()]
+
+
 def incident_of(case: Case, fleet: Fleet, at: float, *, severity: Severity, reason: str) -> Incident:
     """The case's incident as of now: the old one's identity and timeline, the new figures."""
     old, vantage = case.incident, VANTAGES[case.vantage]

@@ -23,6 +23,7 @@ from cfa.ports import FeedGap, FeedUnavailable
 from cfa.routes import Routes
 from cfa.state import Commit, StateStore
 from cfa.tables.checkpoint import Checkpoints
+from cfa.tables.describe import is_of_tables
 from cfa.tables.figures import Figures
 from cfa.tables.fleet import Fleet
 from cfa.tables.incidents import TableIncidents
@@ -74,6 +75,8 @@ class TableLane:
         self._saved_at = time.monotonic()
         self._period = CHECKPOINT_SECONDS
         self._acting: set[asyncio.Task[None]] = set()
+        self._told_before: tuple[Incident, ...] = ()
+        """What an earlier life had opened; some of it after its last checkpoint, so that it is not known here yet."""
 
     @classmethod
     async def open(
@@ -108,15 +111,19 @@ class TableLane:
         applied = operated.desk.applied
         operated.follow(await store.run(store.actions_after, applied), *await store.run(store.tables_placed, applied))
         logger.info("judging %d tables from entry %d of the counters", len(fleet.roster.tables), fleet.cursor)
-        return cls(store, source, fleet, incidents, operated, notices=notices, checkpoints=checkpoints)
+        lane = cls(store, source, fleet, incidents, operated, notices=notices, checkpoints=checkpoints)
+        lane._told_before = tuple(filter(is_of_tables, await store.run(store.open_incidents)))
+        return lane
 
     def on_told(self, told: Callable[[], None]) -> None:
         """Whom to wake when new notices are in the store."""
         self._told = told
 
     def open_incidents(self) -> list[Incident]:
-        """What is open now, so that nobody else ends it."""
-        return self.operated.open()
+        """What is open now, so that nobody else ends it: also what an earlier life opened at ticks that are still to be repeated."""
+        found = self.operated.open()
+        names, reached = {one.id for one in found}, self.fleet.at or 0
+        return [*found, *(o for o in self._told_before if o.opened_at > reached and o.id not in names)]
 
     async def act(self) -> None:
         """Takes what operators have done since, now if it can; what is in the journal is never lost."""

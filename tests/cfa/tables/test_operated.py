@@ -211,3 +211,24 @@ async def test_an_action_asked_of_the_judgement_is_in_the_tables_incident_when_i
         for life in lives:
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
+
+
+async def test_what_an_earlier_life_opened_is_nobody_elses_to_end_before_it_is_repeated(tmp_path: Path) -> None:
+    """The lane lost its checkpoint: its open incident is still its own, and the same one once the counters were read again."""
+    entries, feeding = story()
+    judged = ("local", Objective(0.9999, {}), 1.0, None)
+
+    async def life(folder: str, store: StateStore, some: Any) -> tuple[list[str], list[str]]:
+        collector = Collector(some, feeding)
+        lane = await TableLane.open(tmp_path / folder, store, collector, judged, ROUTES)
+        before = [one.id for one in lane.open_incidents()]
+        running = asyncio.ensure_future(lane.run())
+        await collector.ended.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return before, [one.id for one in lane.open_incidents()]
+
+    with StateStore(tmp_path / "cfa.sqlite") as store:
+        (none, (opened,)) = await life("tables", store, entries[:15])
+        again, after = await life("another", store, entries[:15])
+    assert (none, again, after) == ([], [opened], [opened])
