@@ -252,7 +252,7 @@ class Engine:
 
     def _refuses_stored(self, action: Action, incident: Incident, unknown: Refusal) -> Refusal | None:
         """Open incidents in the store belong to whoever judges beside us, to the watch over deliveries, or to nobody."""
-        if incident.state == "closed" or incident.category == "monitoring" or self._is_beside(incident):
+        if incident.state == "closed" or incident.is_of_delivery or self._is_beside(incident):
             return about_incident(action, incident)
         if self.acted is not None:  # opened by them in an earlier life, or closed by them this moment
             return Refusal("catching_up", f"{incident.id} is not known yet by who judges it; try again in a moment")

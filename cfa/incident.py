@@ -178,6 +178,11 @@ class Incident:
     earlier: tuple[Spell, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
 
+    @property
+    def is_of_delivery(self) -> bool:
+        """Whether it is about a destination that takes no pages (:mod:`cfa.pager_path`), and not the judgement's."""
+        return self.category == "monitoring" and "destination" in self.scope
+
     def to_json(self) -> dict[str, Any]:
         """The INCIDENT of ``docs/api.md``, of JSON types only."""
         value: dict[str, Any] = msgspec.to_builtins(self)

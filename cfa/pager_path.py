@@ -49,7 +49,7 @@ def evaluate(
 
     ``resolved``: when somebody resolved one by hand. It does not open again while a page waits that waited then already.
     """
-    known = {incident.scope["destination"]: incident for incident in open_now if incident.category == "monitoring"}
+    known = {incident.scope["destination"]: incident for incident in open_now if incident.is_of_delivery}
     never = float("-inf")
     new = [name for name, one in ill.items() if name not in known and one.waits_since > resolved.get(name, never)]
     events = [_opened(name, ill[name], now) for name in new]
@@ -66,7 +66,7 @@ def resolved_by_hand(incidents: Iterable[Incident]) -> dict[str, float]:
     """When somebody resolved the incident of a destination last."""
     found: dict[str, float] = {}
     for one in incidents:
-        if one.category == "monitoring" and one.closed_reason == RESOLVED and one.closed_at is not None:
+        if one.is_of_delivery and one.closed_reason == RESOLVED and one.closed_at is not None:
             name = one.scope["destination"]
             found[name] = max(found.get(name, 0.0), one.closed_at)
     return found

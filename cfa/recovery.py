@@ -38,7 +38,7 @@ def orphans(stored: Iterable[Incident], known: Iterable[Incident], at: float) ->
     return [
         _ended(incident, at)
         for incident in stored
-        if incident.state == "open" and incident.id not in names and incident.category != "monitoring"
+        if incident.state == "open" and incident.id not in names and not incident.is_of_delivery
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cfa import pager_path
 from cfa.config import CfaConfig
 from cfa.destinations.config import Heartbeat, Route
 from cfa.destinations.port import DeliveryFailed
@@ -396,3 +397,22 @@ def test_the_summary_is_by_nearest_rank() -> None:
     times = TimeToPage()
     times.observe("hook", "i", 10_000.0, first=False)
     assert times.histograms()["hook"][0][-1] == ("+Inf", 1.0)
+
+
+def test_a_silent_fleet_of_canaries_is_no_destination() -> None:
+    """The monitoring's own incident of no destination is the judgement's: the watch over deliveries neither reads nor ends it."""
+    blind = Incident(
+        id="i-1-region-local-monitoring",
+        severity="ticket",
+        scope={"region": "local"},
+        category="monitoring",
+        operations=(),
+        side="client",
+        opened_at=1.0,
+        first_failure_at=1.0,
+        reason="no_canary_heard",
+        summary="monitoring down",
+    )
+    assert pager_path.evaluate({}, ("log",), {}, (blind,), 5.0) == []
+    closed = replace(blind, closed_reason=pager_path.RESOLVED, closed_at=2.0)
+    assert pager_path.resolved_by_hand((closed,)) == {}
