@@ -5,10 +5,9 @@ follow from when a canary was last heard, not from when somebody noticed: a repl
 """
 
 import datetime as dt
-from dataclasses import replace
 from typing import Any
 
-from cfa.incident import Incident, IncidentEvent, Servers, TimelineEntry, incident_id
+from cfa.incident import Incident, IncidentEvent, Servers, TimelineEntry, ended, incident_id
 from cfa.policy import BLIND_SECONDS
 
 REASON = "no_canary_heard"
@@ -64,16 +63,9 @@ class Blindness:
     def _close(self, at: float, reason: str) -> list[IncidentEvent]:
         if self.incident is None:
             return []
-        line = TimelineEntry(at=at, event="closed", severity="ticket", reason=reason)
-        done = replace(
-            self.incident,
-            state="closed",
-            closed_at=at,
-            closed_reason=reason,
-            timeline=(*self.incident.timeline, line),
-        )
-        self.incident, self.closed = None, [*self.closed[1 - CLOSED_KEPT :], done]
-        return [IncidentEvent(incident=done, event="closed", at=at, reason=reason)]
+        event = ended(self.incident, at, reason)
+        self.incident, self.closed = None, [*self.closed[1 - CLOSED_KEPT :], event.incident]
+        return [event]
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""

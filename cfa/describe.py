@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from math import exp, log
+from math import log
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from cfa.incident import (
     TimelineEntry,
     Witnesses,
     incident_id,
+    once_in_years,
 )
 from cfa.materiality import budget_burned
 from cfa.objective import jeffreys
@@ -36,9 +37,6 @@ from cfa.scope import mask_of
 
 SIDE_SHARE_AT_LEAST = 0.2
 """A side (read, write) is named as hurt when it has at least this part of the other's failures."""
-
-LOG_YEARS_MOST = 27.6
-"""ln of the longest "once in … years" that is told (a million million)."""
 
 
 def operations_of(case: Case) -> tuple[str, ...]:
@@ -54,7 +52,6 @@ def evidence_of(case: Case, scene: Scene) -> Evidence:
     tally = case.tally
     low, high = jeffreys(tally.failures, tally.attempts) if tally.attempts else (0.0, 0.0)
     log_m = scene.evidence_of(case.node, case.side)
-    log_years = min(LOG_YEARS_MOST, log_m - log(scene.updates_per_year))
     return Evidence(
         failures=tally.failures,
         attempts=tally.attempts,
@@ -65,7 +62,7 @@ def evidence_of(case: Case, scene: Scene) -> Evidence:
         log_threshold=scene.log_threshold,
         hosts=tuple(sorted(tally.bad_hosts)),
         budget_burned=burned_of(case, scene),
-        would_happen_once_in_years=exp(log_years),
+        would_happen_once_in_years=once_in_years(log_m - log(scene.updates_per_year)),
     )
 
 

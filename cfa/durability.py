@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from cfa.config import DurabilityConfig
-from cfa.incident import EventName, Incident, IncidentEvent, Notify, Severity, TimelineEntry, incident_id
+from cfa.incident import EventName, Incident, IncidentEvent, Notify, Severity, TimelineEntry, ended, incident_id
 from collector.series import DURABILITY_GAUGES, FeedEntry
 
 AGE, BUDGET = DURABILITY_GAUGES
@@ -182,8 +182,7 @@ class Durability:
         return self._end(incident, at, "recovered")
 
     def _end(self, incident: Incident, at: float, reason: str) -> list[IncidentEvent]:
-        told: Notify | None = "resolve" if incident.paged_at is not None else None
-        event = self._changed(incident, "closed", told, reason, at, state="closed", closed_at=at, closed_reason=reason)
+        event = ended(incident, at, reason)
         self.incident, self.well_since = None, None
         self.closed = [*self.closed[1 - CLOSED_KEPT :], event.incident]
         return [event]

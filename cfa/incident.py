@@ -6,7 +6,8 @@ the ``INCIDENT`` of ``docs/api.md``.
 
 import datetime as dt
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import exp
 from typing import Any, Literal, Self
 
 import msgspec
@@ -31,6 +32,9 @@ Finding = Literal[
     "durability",
 ]
 """What canaries, customers and servers say together (``docs/scope.md``); ``unknown``: the servers have not been heard yet."""
+
+LOG_YEARS_MOST = 27.6
+"""ln of the longest "once in … years" that is told (a million million)."""
 
 SEVERITY_ORDER: tuple[Severity, ...] = ("watch", "ticket", "page")
 """From the least to the most severe; an incident keeps the highest it has reached."""
@@ -207,6 +211,19 @@ class IncidentEvent:
     at: float
     reason: str
     notify: Notify | None = None
+
+
+def ended(incident: Incident, at: float, reason: str) -> IncidentEvent:
+    """The incident is over, and its timeline says so; whoever was paged is told."""
+    entry = TimelineEntry(at=at, event="closed", severity=incident.severity, reason=reason)
+    done = replace(incident, state="closed", closed_at=at, closed_reason=reason, timeline=(*incident.timeline, entry))
+    told: Notify | None = "resolve" if incident.paged_at is not None else None
+    return IncidentEvent(incident=done, event="closed", at=at, reason=reason, notify=told)
+
+
+def once_in_years(log_years: float) -> float:
+    """``Evidence.would_happen_once_in_years`` from its logarithm; nothing rarer is told than :data:`LOG_YEARS_MOST`."""
+    return exp(min(LOG_YEARS_MOST, log_years))
 
 
 def incident_id(opened_at: float, scope: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ gate. Routers speak for region, table and themselves; storage nodes for partitio
 
 import datetime as dt
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import log
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,17 @@ import numpy as np
 from cfa.cube import SIDES, Node, scope_of
 from cfa.customers import CustomersView
 from cfa.evidence import Evidence
-from cfa.incident import BlastRadius, Incident, IncidentEvent, Notify, Servers, TimelineEntry, incident_id
+from cfa.incident import (
+    BlastRadius,
+    Incident,
+    IncidentEvent,
+    Notify,
+    Servers,
+    TimelineEntry,
+    ended,
+    incident_id,
+    once_in_years,
+)
 from cfa.incident import Evidence as Figures
 from cfa.objective import Objective, jeffreys
 from cfa.policy import MASKED_OVER_SECONDS, MASKED_SUSTAINED_SECONDS, MAX_NODES, SHARE_PAGES
@@ -180,7 +190,7 @@ class Masked:
                 share_high=high,
                 log_evidence=log_m,
                 log_threshold=self.evidence.log_threshold(self._allowed_pages),
-                would_happen_once_in_years=exp(min(27.6, log_m - log(self.evidence.updates_per_year()))),
+                would_happen_once_in_years=once_in_years(log_m - log(self.evidence.updates_per_year())),
             ),
             servers=Servers(verdict="bad", detail=f"by their own count {figures} failed"),
             blast_radius=BlastRadius(tables=(scope["table"],) if "table" in scope else ()),
@@ -189,19 +199,11 @@ class Masked:
     def _close(self, at: float, reason: str) -> list[IncidentEvent]:
         if self.incident is None:
             return []
-        entry = TimelineEntry(at=at, event="closed", severity=self.incident.severity, reason=reason)
-        told: Notify | None = "resolve" if self.incident.paged_at is not None else None
-        done = replace(
-            self.incident,
-            state="closed",
-            closed_at=at,
-            closed_reason=reason,
-            timeline=(*self.incident.timeline, entry),
-        )
-        self.closed = [*self.closed[-9:], done]
+        event = ended(self.incident, at, reason)
+        self.closed = [*self.closed[-9:], event.incident]
         self.incident = self.at_node = None
         self._forget()
-        return [IncidentEvent(incident=done, event="closed", at=at, reason=reason, notify=told)]
+        return [event]
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""

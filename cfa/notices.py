@@ -145,8 +145,8 @@ class Notices:
         """
         told = self._told.setdefault(incident.id, {})
         routed = self._routes.to(incident, "ticket" if kind == "ticket" else "page")
-        if incident.category == "monitoring":  # a destination is not told of itself (cfa.pager_path)
-            routed = tuple(name for name in routed if name != incident.scope.get("destination"))
+        if incident.is_of_delivery:  # a destination is not told of itself (cfa.pager_path)
+            routed = tuple(name for name in routed if name != incident.scope["destination"])
         paged = [name for name in self._routes.names if told.get(name) == "page"]
         whom: dict[str, Kind] = {}
         if kind in ("ticket", "resolve"):  # those who heard of the ticket alone learn that it is over

@@ -4,11 +4,11 @@ It is no part of the judgement, which is a function of the feed alone: what beca
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from cfa.destinations.config import Destination
-from cfa.incident import Incident, IncidentEvent, TimelineEntry, incident_id
+from cfa.incident import Incident, IncidentEvent, TimelineEntry, ended, incident_id
 from cfa.notices import Kind, Notice, alert_labels
 from cfa.operators import RESOLVED
 from cfa.routes import Routes
@@ -56,9 +56,9 @@ def evaluate(
     names = set(configured)
     for name, incident in known.items():
         if name not in names:
-            events.append(_closed(incident, REMOVED, now))
+            events.append(ended(incident, now, REMOVED))
         elif name not in ill and taken_at.get(name, 0.0) > incident.opened_at:
-            events.append(_closed(incident, WORKS, now))
+            events.append(ended(incident, now, WORKS))
     return events
 
 
@@ -102,9 +102,3 @@ def _opened(name: str, standing: Standing, now: float) -> IncidentEvent:
         timeline=(TimelineEntry(at=now, event="opened", severity="page", reason=BROKEN),),
     )
     return IncidentEvent(incident=incident, event="paged", at=now, reason=BROKEN, notify="trigger")
-
-
-def _closed(incident: Incident, reason: str, now: float) -> IncidentEvent:
-    entry = TimelineEntry(at=now, event="closed", severity=incident.severity, reason=reason)
-    over = replace(incident, state="closed", closed_at=now, closed_reason=reason, timeline=(*incident.timeline, entry))
-    return IncidentEvent(incident=over, event="closed", at=now, reason=reason, notify="resolve")

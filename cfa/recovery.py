@@ -1,9 +1,8 @@
 """What a restarted judgement must set right: incidents that it no longer knows, cells that have answered before (pure)."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
-from cfa.incident import Incident, IncidentEvent, TimelineEntry
+from cfa.incident import Incident, IncidentEvent, ended
 from collector.observation import Level, Outcome, Vantage
 from collector.series import FeedEntry
 
@@ -36,16 +35,7 @@ def orphans(stored: Iterable[Incident], known: Iterable[Incident], at: float) ->
     """
     names = {incident.id for incident in known}
     return [
-        _ended(incident, at)
+        ended(incident, at, STATE_LOST)
         for incident in stored
         if incident.state == "open" and incident.id not in names and not incident.is_of_delivery
     ]
-
-
-def _ended(incident: Incident, at: float) -> IncidentEvent:
-    entry = TimelineEntry(at=at, event="closed", severity=incident.severity, reason=STATE_LOST)
-    closed = replace(
-        incident, state="closed", closed_at=at, closed_reason=STATE_LOST, timeline=(*incident.timeline, entry)
-    )
-    paged = incident.paged_at is not None
-    return IncidentEvent(incident=closed, event="closed", at=at, reason=STATE_LOST, notify="resolve" if paged else None)

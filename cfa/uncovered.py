@@ -8,14 +8,25 @@ must have seen it, or the servers must count failures there too. Material (half 
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import exp, log
+from math import log
 from typing import Any
 
 import numpy as np
 
 from cfa.cube import SIDES, Node, scope_of
 from cfa.evidence import Evidence
-from cfa.incident import BlastRadius, Incident, IncidentEvent, Notify, Servers, Severity, TimelineEntry, incident_id
+from cfa.incident import (
+    BlastRadius,
+    Incident,
+    IncidentEvent,
+    Notify,
+    Servers,
+    Severity,
+    TimelineEntry,
+    ended,
+    incident_id,
+    once_in_years,
+)
 from cfa.incident import Evidence as Figures
 from cfa.incident import Witnesses as SeenBy
 from cfa.objective import Objective, jeffreys
@@ -217,7 +228,7 @@ class Uncovered:
                 log_evidence=log_m,
                 log_threshold=self.evidence.log_threshold(self._allowed_pages),
                 hosts=tuple(sorted(spell.bad)),
-                would_happen_once_in_years=exp(min(27.6, log_m - log(self.evidence.updates_per_year()))),
+                would_happen_once_in_years=once_in_years(log_m - log(self.evidence.updates_per_year())),
             ),
             witnesses=SeenBy(bad=tuple(sorted(spell.bad)), good=tuple(well)),
             servers=servers,
@@ -235,16 +246,13 @@ class Uncovered:
             self.evidence.reset(np.zeros(self.evidence.size, np.bool_))
 
     def _close(self, at: float, reason: str) -> list[IncidentEvent]:
-        old = self.incident
-        if old is None:
+        if self.incident is None:
             return []
-        line = TimelineEntry(at=at, event="closed", severity=old.severity, reason=reason)
-        done = replace(old, state="closed", closed_at=at, closed_reason=reason, timeline=(*old.timeline, line))
-        self.closed = [*self.closed[1 - CLOSED_KEPT :], done]
+        event = ended(self.incident, at, reason)
+        self.closed = [*self.closed[1 - CLOSED_KEPT :], event.incident]
         self.incident = self.at_key = None
         self._forget()
-        told: Notify | None = "resolve" if old.paged_at is not None else None
-        return [IncidentEvent(incident=done, event="closed", at=at, reason=reason, notify=told)]
+        return [event]
 
     def state(self) -> dict[str, Any]:
         """For the snapshot."""

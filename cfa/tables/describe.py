@@ -1,12 +1,22 @@
 """A case of tables in words and figures: the incident that people and programs get (pure)."""
 
 import datetime as dt
-from math import exp, log
+from math import log
 
 import numpy as np
 
 from cfa.cube import SIDES
-from cfa.incident import SEVERITY_ORDER, BlastRadius, Evidence, Incident, Servers, Severity, Witnesses, incident_id
+from cfa.incident import (
+    SEVERITY_ORDER,
+    BlastRadius,
+    Evidence,
+    Incident,
+    Servers,
+    Severity,
+    Witnesses,
+    incident_id,
+    once_in_years,
+)
 from cfa.objective import jeffreys
 from cfa.tables.case import Case
 from cfa.tables.fleet import Fleet
@@ -16,8 +26,6 @@ from cfa.tables.rowsets import sides
 from collector.observation import Vantage
 
 WITNESSES = {Vantage.CUSTOMER: "customers", Vantage.SERVER: "servers"}
-LOG_YEARS_MOST = 27.6
-"""ln of the longest "once in … years" that is told (a million million)."""
 
 
 def is_of_tables(incident: Incident) -> bool:
@@ -54,7 +62,7 @@ def incident_of(case: Case, fleet: Fleet, at: float, *, severity: Severity, reas
             hosts=(WITNESSES[vantage],),
             budget_burned=case.burned(fleet),
             # at e = 1 all rows together would do this as often as false pages are allowed
-            would_happen_once_in_years=exp(min(LOG_YEARS_MOST, case.log_e - log(fleet.false_pages))),
+            would_happen_once_in_years=once_in_years(case.log_e - log(fleet.false_pages)),
         ),
         witnesses=Witnesses(bad=(WITNESSES[vantage],)),
         servers=Servers(verdict="bad", detail=f"by their own count {figures}") if is_server else Servers(),

@@ -115,10 +115,15 @@ def _excluded(config: Path | None, wanted: dict[str, Any], place: dict[str, str]
     """The number of a new exclusion of the window."""
     start = float(wanted.get("starts_at", time.time()))
     end = float(wanted["ends_at"]) if "ends_at" in wanted else start + float(wanted["for_seconds"])
-    where = {"zone": place["zone"]} if "zone" in place else {"host": place.get("router") or place.get("node") or ""}
+    where = _where(place)
     if any(letter in value for value in where.values() for letter in "*?[") or not all(where.values()):
         fail("fivenines maintenance add: --exclude needs one zone, router or node by its name")
     return _exclude(config, wanted["by"], wanted["comment"] or "maintenance", start=start, end=end, where=where)
+
+
+def _where(place: dict[str, str]) -> dict[str, str]:
+    """Whose counts the ledger leaves out for maintenance of ``place``: a zone's, or one server's."""
+    return {"zone": place["zone"]} if "zone" in place else {"host": place.get("router") or place.get("node") or ""}
 
 
 def _exclude(config: Path | None, by: str, reason: str, **what: Any) -> int:
@@ -137,8 +142,6 @@ def _undo(config: Path | None, number: int, by: str) -> None:
 def _shorten(config: Path | None, ended: dict[str, Any], by: str) -> None:
     """The exclusion of a window that ended early ends with it."""
     _exclude(config, by, f"maintenance {ended['id']} ended early", undoes=ended["exclusion"])
-    place = ended["scope"]
-    where = {"zone": place["zone"]} if "zone" in place else {"host": place.get("router") or place.get("node")}
     if ended["expired_at"] > ended["starts_at"]:
         reason = ended["comment"] or "maintenance"
-        _exclude(config, by, reason, start=ended["starts_at"], end=ended["expired_at"], where=where)
+        _exclude(config, by, reason, start=ended["starts_at"], end=ended["expired_at"], where=_where(ended["scope"]))
